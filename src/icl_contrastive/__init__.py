@@ -1,0 +1,73 @@
+"""In-context learning as gradient descent on a contrastive loss (Ren & Liu 2023).
+
+The public names below are loaded on first use, so that importing the package, or one of its
+light modules, never loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from icl_contrastive.approximation import approximation_errors
+    from icl_contrastive.attention import (
+        Weights,
+        exact_attention,
+        kernel_attention,
+        layer_output,
+        project,
+    )
+    from icl_contrastive.dual import DualProblem, descend, dual_problem
+    from icl_contrastive.features import draw_features
+    from icl_contrastive.features.base import ExponentialFeatures
+    from icl_contrastive.tasks import sample_prompts
+    from icl_contrastive.training import pretrain
+    from icl_contrastive.variants import build_variant
+    from icl_contrastive.variants.base import Variant
+
+_HOME = {
+    "DualProblem": "dual",
+    "ExponentialFeatures": "features.base",
+    "Variant": "variants.base",
+    "Weights": "attention",
+    "approximation_errors": "approximation",
+    "build_variant": "variants",
+    "descend": "dual",
+    "draw_features": "features",
+    "dual_problem": "dual",
+    "exact_attention": "attention",
+    "kernel_attention": "attention",
+    "layer_output": "attention",
+    "pretrain": "training",
+    "project": "attention",
+    "sample_prompts": "tasks",
+}
+
+__all__ = [
+    "DualProblem",
+    "ExponentialFeatures",
+    "Variant",
+    "Weights",
+    "approximation_errors",
+    "build_variant",
+    "descend",
+    "draw_features",
+    "dual_problem",
+    "exact_attention",
+    "kernel_attention",
+    "layer_output",
+    "pretrain",
+    "project",
+    "sample_prompts",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

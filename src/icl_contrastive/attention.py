@@ -1,0 +1,154 @@
+"""One self-attention layer: exact (Eq. 1, 2) and with kernel features (Eq. 6, 7).
+
+Tokens are rows here, (..., N + 1, d), where the paper writes columns. All functions are batched
+over leading axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn.functional import gelu, pad
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from icl_contrastive.features.base import FeatureMap
+    from icl_contrastive.variants.base import Mixing, Variant
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of one layer, each (..., d, d); augmentations (..., layers, d, d) or None."""
+
+    W_Q: Tensor
+    W_K: Tensor
+    W_V: Tensor
+    g1: Tensor | None = None
+    g2: Tensor | None = None
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Weights:
+        """Weights by their names in an artifact; other names are left alone."""
+        return cls(**{name: tensors[name] for name in cls.__annotations__ if name in tensors})
+
+
+class Projections(NamedTuple):
+    """Queries, keys and values of the tokens, each (..., n, d)."""
+
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+def augment(x: Tensor, layers: Tensor | None) -> Tensor:
+    """g(x) = GELU(W_L … GELU(W_1 x)), row by row: (..., n, d) and (..., L, d, d) → (..., n, d)."""
+    if layers is not None:
+        for weight in layers.unbind(-3):
+            x = gelu(x @ weight.mT)
+    return x
+
+
+def project(weights: Weights, tokens: Tensor) -> Projections:
+    """Queries and keys, each scaled by d_out^(−1/4), and values (Eq. 1; Eq. 16 if augmented).
+
+    The scaling is that of section 3.1: the product of a scaled query and a scaled key carries
+    the 1/√d_out of Eq. 1, so that φ needs none.
+    """
+    scale = tokens.shape[-1] ** -0.25
+    return Projections(
+        scale * (tokens @ weights.W_Q.mT),
+        scale * augment(tokens @ weights.W_K.mT, weights.g2),
+        augment(tokens @ weights.W_V.mT, weights.g1),
+    )
+
+
+def exact_attention(queries: Tensor, keys: Tensor) -> Tensor:
+    """A of Eq. 6 with the exact softmax: (..., n, n), A[i, j] from key i at query j."""
+    return torch.softmax(keys @ queries.mT, -2)
+
+
+def kernel_attention(queries: Tensor, keys: Tensor, features: FeatureMap) -> Tensor:
+    """A of Eq. 6 with A_u = φ(K)ᵀφ(Q) (Eq. 7): (..., n, n), every column summing to 1."""
+    unnormalized = features.kernel(keys, queries)
+    return unnormalized / unnormalized.sum(-2, keepdim=True)
+
+
+def layer_output(attention: Tensor, values: Tensor) -> Tensor:
+    """Ĥ of Eq. 1 as rows: (..., n, n) and (..., n, d) → (..., n, d)."""
+    return attention.mT @ values
+
+
+def log_scores(projections: Projections, features: FeatureMap | None) -> Tensor:
+    """log of A_u's last column: the query token's unnormalized scores, (..., N + 1).
+
+    Exact, kᵀq, without features.
+    """
+    query = projections.queries[..., -1:, :]  # (..., 1, d)
+    if features is None:
+        return (projections.keys * query).sum(-1)
+    return features.log_kernel(projections.keys, query)
+
+
+def score_ranks(scores: Tensor) -> Tensor:
+    """Rank of every entry along the last axis, 0 for the lowest; ties by position."""
+    return scores.argsort(dim=-1, stable=True).argsort(dim=-1, stable=True)
+
+
+def neighbor_ranks(projections: Projections, features: FeatureMap | None) -> Tensor:
+    """ranks[i, j] of demonstration j among the others when h_i is the query, (..., N, N).
+
+    The demonstration itself, on the diagonal, ranks last.
+    """
+    queries, keys = projections.queries[..., :-1, :], projections.keys[..., :-1, :]
+    if features is None:
+        scores = queries @ keys.mT  # (..., N queries, N keys)
+    else:
+        scores = features.kernel(keys, queries).mT
+    own = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
+    return score_ranks(scores.masked_fill(own, torch.inf))
+
+
+def coefficients(
+    mixing: Mixing,
+    attention: Tensor,
+    projections: Projections,
+    features: FeatureMap | None,
+) -> Tensor:
+    """c of ``Mixing``, (..., N + 1), from the attention weights at the query token."""
+
+    def constant(array: object) -> Tensor:
+        return torch.as_tensor(array, dtype=attention.dtype, device=attention.device)
+
+    c = constant(mixing.gain) * attention + constant(mixing.offset)
+    if mixing.offset_by_rank is not None:
+        c = c + constant(mixing.offset_by_rank)[score_ranks(attention)]
+    if mixing.repulsion_by_rank is not None:
+        weight = pad(constant(mixing.repulsion_by_rank), (0, 1))  # itself, the last rank, has none
+        repulsion = weight[neighbor_ranks(projections, features)]  # (..., N, N)
+        total = (attention[..., None, :-1] @ repulsion)[..., 0, :]  # (..., N)
+        c = c - pad(total, (0, 1))
+    return c
+
+
+def read_out(
+    weights: Weights, tokens: Tensor, mixing: Mixing, features: FeatureMap | None
+) -> Tensor:
+    """ĥ_{N+1} = Σ_i c_i g1(v_i) at the query token, (..., n, d) → (..., d)."""
+    projections = project(weights, tokens)
+    attention = torch.softmax(log_scores(projections, features), -1)
+    c = coefficients(mixing, attention, projections, features)  # (..., N + 1)
+    return (c[..., None, :] @ projections.values)[..., 0, :]
+
+
+def predict(
+    weights: Weights, tokens: Tensor, variant: Variant, features: FeatureMap | None
+) -> Tensor:
+    """ĥ_{N+1} of the variant's layer (Eq. 2, 14–18), (..., n, d) → (..., d).
+
+    Without features the attention is the exact softmax.
+    """
+    return read_out(weights, tokens, variant.mixing(tokens.shape[-2] - 1), features)

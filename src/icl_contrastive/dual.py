@@ -1,0 +1,146 @@
+"""The reference model f(x) = W φ(x) and its descent on the contrastive loss (Eq. 8–13).
+
+Each query token has a reference model of its own, because D' depends on the query. All models of
+a batch descend at once; the gradient is autograd's, taken on the loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import torch
+from torch.nn.functional import cosine_similarity
+
+from icl_contrastive.attention import neighbor_ranks, project, score_ranks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from icl_contrastive.attention import Weights
+    from icl_contrastive.features.base import FeatureMap
+    from icl_contrastive.variants.base import Variant
+
+Scheme = Literal["full_batch", "single_sample", "single_sample_shared_decay"]
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+
+
+@dataclass(frozen=True)
+class DualProblem:
+    """What the demonstrations and the query token give the reference model to learn.
+
+    Attributes:
+        key_features: φ(k_i) of the demonstrations, (..., N, m): the training inputs.
+        values: v_i of the demonstrations, (..., N, d): their labels.
+        query_key_features: φ(k_{N+1}), (..., m).
+        query_value: v_{N+1}, (..., d).
+        query_features: φ(q), (..., m): the test input.
+        normalizer: D' = Σ_{i ≤ N+1} φ(k_i)ᵀφ(q), (...).
+        query_ranks: rank of each token's score at the query token, 0 lowest, (..., N + 1).
+        own_ranks: rank of demonstration j among the others when h_i is the query, (..., N, N).
+    """
+
+    key_features: Tensor
+    values: Tensor
+    query_key_features: Tensor
+    query_value: Tensor
+    query_features: Tensor
+    normalizer: Tensor
+    query_ranks: Tensor
+    own_ranks: Tensor
+
+    @property
+    def query_attention(self) -> Tensor:
+        """a_{N+1}, the query token's weight on itself, (...)."""
+        return (self.query_key_features * self.query_features).sum(-1) / self.normalizer
+
+    def outer(self, value: Tensor, features: Tensor) -> Tensor:
+        """value ⊗ features / D': (..., d) and (..., m) → (..., d, m)."""
+        return value[..., :, None] * features[..., None, :] / self.normalizer[..., None, None]
+
+    def attraction(self, weight: Tensor, labels: Tensor, samples: slice, eta: float) -> Tensor:
+        """−(1 / η D) Σ_{i in samples} label_iᵀ W φ(k_i) (Eq. 9), shape (...)."""
+        inputs = self.key_features[..., samples, :]  # (..., s, m)
+        predictions = inputs @ weight.mT  # (..., s, d)
+        agreement = (labels[..., samples, :] * predictions).sum((-2, -1))
+        return -agreement / (eta * self.normalizer)
+
+    def own_negatives(self, k: int) -> Tensor:
+        """Mean value of each demonstration's k negatives, (..., N, d) (Eq. 18)."""
+        chosen = (self.own_ranks < k).to(self.values.dtype)  # (..., N, N)
+        return chosen @ self.values / k
+
+    def common_negatives(self, k: int) -> tuple[Tensor, Tensor]:
+        """Mean value of the k tokens with the lowest scores and of all others, (..., d) each."""
+        values = torch.cat([self.values, self.query_value[..., None, :]], -2)  # (..., N + 1, d)
+        chosen = (self.query_ranks < k).to(values.dtype)[..., None, :]  # (..., 1, N + 1)
+        others = values.shape[-2] - k
+        negative = (chosen @ values)[..., 0, :] / k
+        return negative, ((1 - chosen) @ values)[..., 0, :] / others
+
+
+def dual_problem(weights: Weights, tokens: Tensor, features: FeatureMap) -> DualProblem:
+    """The reference model's training set and test input for prompts (..., N + 1, d)."""
+    projections = project(weights, tokens)
+    key_features = features(projections.keys)  # (..., N + 1, m)
+    query_features = features(projections.queries[..., -1:, :])[..., 0, :]  # (..., m)
+    scores = (key_features @ query_features[..., None])[..., 0]  # (..., N + 1)
+    return DualProblem(
+        key_features=key_features[..., :-1, :],
+        values=projections.values[..., :-1, :],
+        query_key_features=key_features[..., -1, :],
+        query_value=projections.values[..., -1, :],
+        query_features=query_features,
+        normalizer=scores.sum(-1),
+        query_ranks=score_ranks(scores),
+        own_ranks=neighbor_ranks(projections, features),
+    )
+
+
+class Descent(NamedTuple):
+    """Course of a descent over S steps.
+
+    Attributes:
+        weight: Ŵ after the last step, (..., d, m).
+        prediction: ŷ_test = Ŵ φ(q), (..., d).
+        path: ŷ_test before the first and after every step, (S + 1, ..., d).
+        cosine: mean over the demonstrations of cos(ŷ^(i), y^(i)) likewise, (S + 1, ...).
+    """
+
+    weight: Tensor
+    prediction: Tensor
+    path: Tensor
+    cosine: Tensor
+
+
+def descend(
+    problem: DualProblem, variant: Variant, scheme: Scheme, epochs: int, eta_loss: float = 1.0
+) -> Descent:
+    """Train the reference model from the variant's W_0 by gradient descent on its loss.
+
+    ``full_batch`` is one step on all N demonstrations with η_gd = η_loss (Eq. 10).
+    ``single_sample`` is ``epochs`` = N_CL passes of N steps on one demonstration each, with
+    η_gd = η_loss / N_CL (A.3). In the latter, a regularizer acts in full at every step;
+    ``single_sample_shared_decay`` shares it over the N steps of a pass.
+    """
+    n = problem.values.shape[-2]
+    if scheme == "full_batch":
+        batches, eta, decay = [slice(0, n)], eta_loss, 1.0
+    else:
+        batches = [slice(i, i + 1) for i in range(n)] * epochs
+        eta, decay = eta_loss / epochs, 1.0 if scheme == "single_sample" else 1.0 / n
+    inputs = torch.cat([problem.key_features, problem.query_features[..., None, :]], -2)
+
+    weight = variant.initial_weight(problem)  # (..., d, m)
+    path, cosine = [], []
+    for batch in [None, *batches]:
+        if batch is not None:
+            weight.requires_grad_()
+            loss = variant.loss(weight, problem, batch, eta_loss, decay).sum()
+            (gradient,) = torch.autograd.grad(loss, weight)
+            weight = weight.detach().sub_(gradient, alpha=eta)
+        predictions = inputs @ weight.mT  # (..., N + 1, d)
+        path.append(predictions[..., -1, :])
+        agreement = cosine_similarity(predictions[..., :-1, :], problem.values, dim=-1)
+        cosine.append(agreement.mean(-1))
+    return Descent(weight, path[-1], torch.stack(path), torch.stack(cosine))

@@ -1,0 +1,1 @@
+"""One module per rule: arguments in, files in, files out, nothing else."""

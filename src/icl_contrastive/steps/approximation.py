@@ -1,0 +1,71 @@
+"""The sweep over the number of random features d_r in one setting (section 5.2)."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+import pandas as pd
+import torch
+
+from icl_contrastive.approximation import (
+    Matrices,
+    approximation_errors,
+    estimated_matrices,
+    exact_matrices,
+)
+from icl_contrastive.artifacts import save_table
+from icl_contrastive.attention import project
+from icl_contrastive.features import draw_features
+from icl_contrastive.features.base import ExponentialFeatures
+from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.layer import load_layer, load_test_prompts
+from icl_contrastive.streams import stream
+
+log = logging.getLogger(__name__)
+
+
+def entries(setting: str, d_r: int | None, matrices: Matrices) -> pd.DataFrame:
+    """Every entry of both matrices as a row; d_r is empty for the exact ones."""
+    tables = []
+    for name, matrix in matrices._asdict().items():
+        table = pd.DataFrame(matrix.numpy()).rename_axis("row").reset_index()
+        table = table.melt("row", var_name="column", value_name="value")
+        table.insert(0, "setting", setting)
+        table.insert(1, "d_r", pd.array([d_r] * len(table), dtype="Int64"))
+        table.insert(2, "matrix", name)
+        tables.append(table)
+    return pd.concat(tables)
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write every repeat's errors, and the matrices of the first repeat of the d_r shown."""
+    setting, run = config["setting"], config["run"]
+    layer = load_layer(arguments.pretrained, run, torch.float64)
+    tokens, _ = load_test_prompts(arguments.data, run, config["prompt"], torch.float64)
+    projections = project(layer.weights, tokens)
+    d = tokens.shape[-1]
+    exact = exact_matrices(projections)
+    errors, matrices = [], [entries(setting, None, exact)]
+    for d_r in config["d_r"]:
+        for repeat in range(config["repeats"]):
+            rng = stream(config["seed"], "approximation", setting, d_r, repeat)
+            omega, log_weight = draw_features(config["features"]["family"], rng, d, d_r)
+            features = ExponentialFeatures(
+                torch.from_numpy(omega).double(), torch.from_numpy(log_weight).double()
+            )
+            estimate = estimated_matrices(projections, features)
+            for name in Matrices._fields:
+                error = approximation_errors(getattr(estimate, name), getattr(exact, name))
+                errors.append((setting, d_r, repeat, name, *error))
+            if repeat == 0 and d_r in config["shown"]:
+                matrices.append(entries(setting, d_r, estimate))
+        log.info("d_r = %d: %d repeats", d_r, config["repeats"])
+    columns = ["setting", "d_r", "repeat", "matrix", "mse", "mae"]
+    save_table(arguments.errors, pd.DataFrame(errors, columns=columns))
+    save_table(arguments.matrices, pd.concat(matrices))
+
+
+if __name__ == "__main__":
+    run_step(main, "data", "pretrained", "errors", "matrices")

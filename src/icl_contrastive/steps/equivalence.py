@@ -1,0 +1,110 @@
+"""The layer's output beside the reference model trained by gradient descent (Theorem 1)."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from icl_contrastive.artifacts import save_table, save_tensors
+from icl_contrastive.attention import predict
+from icl_contrastive.dual import SCHEMES, descend, dual_problem
+from icl_contrastive.steps.common import StepError, run_step
+from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
+from icl_contrastive.variants import Variant, build_variant
+
+log = logging.getLogger(__name__)
+
+ROWS_NAMED = 10  # of those that break an identity, in the error message
+
+
+def compare(
+    layer: Layer, tokens: torch.Tensor, variant: Variant, epochs: int
+) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]:
+    """Layer outputs (prompts, d), and by scheme the course of the reference model's descent.
+
+    Of each descent: ``prediction`` (prompts, d), ``path`` (prompts, steps + 1), the label
+    coordinate of ŷ_test, and ``cosine`` (prompts, steps + 1).
+    """
+    output = predict(layer.weights, tokens, variant, layer.features)
+    problem = dual_problem(layer.weights, tokens, layer.features)
+    courses = {}
+    for scheme in SCHEMES:
+        if scheme == "single_sample_shared_decay" and variant.gradient_is_constant:
+            continue
+        descent = descend(problem, variant, scheme, epochs)
+        courses[scheme] = {
+            "prediction": descent.prediction.numpy(),
+            "path": descent.path[..., -1].T.numpy(),
+            "cosine": descent.cosine.T.numpy(),
+        }
+    return output.numpy(), courses
+
+
+def relative_error(reference: np.ndarray, output: np.ndarray) -> np.ndarray:
+    """‖ŷ − ĥ‖ / ‖ĥ‖ of the whole vector, over the last axis."""
+    return np.linalg.norm(reference - output, axis=-1) / np.linalg.norm(output, axis=-1)
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write the table and the trajectories; fail if an exact identity does not hold."""
+    variant = build_variant(config["model"])
+    epochs, prompts = config["epochs"], config["prompts"]
+    tables, trajectories = [], []
+    for run in range(config["runs"]):
+        results = {}
+        for dtype in (torch.float64, torch.float32):
+            layer = load_layer(arguments.pretrained, run, dtype)
+            tokens, targets = load_test_prompts(arguments.data, run, slice(prompts), dtype)
+            results[dtype] = compare(layer, tokens, variant, epochs)
+            if dtype is torch.float64:
+                y_true = targets[..., -1].numpy()
+        output, courses = results[torch.float64]
+        output32, courses32 = results[torch.float32]
+        for scheme, course in courses.items():
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "setting": config["setting"],
+                        "variant": config["variant"],
+                        "run": run,
+                        "prompt": np.arange(prompts),
+                        "scheme": scheme,
+                        "exact": scheme == "full_batch" or variant.gradient_is_constant,
+                        "y_true": y_true,
+                        "y_layer": output[:, -1],
+                        "y_reference": course["prediction"][:, -1],
+                        "relative_error": relative_error(course["prediction"], output),
+                        "relative_error_float32": relative_error(
+                            courses32[scheme]["prediction"], output32
+                        ),
+                    }
+                )
+            )
+        of_run = {"y_true": y_true, "y_layer": output[:, -1]}
+        for scheme, course in courses.items():
+            of_run |= {f"{scheme}/{name}": course[name] for name in ("path", "cosine")}
+        trajectories.append(of_run)
+        log.info("run %d of %d compared", run + 1, config["runs"])
+
+    table = pd.concat(tables, ignore_index=True)
+    exact = table[table["exact"]]
+    broken = exact[~(exact["relative_error"] <= config["tolerance"])]
+    if len(broken):
+        rows = broken.head(ROWS_NAMED).to_string(index=False)
+        raise StepError(
+            f"{len(broken)} of {len(exact)} exact identities are off by more than "
+            f"{config['tolerance']:g}, relative; the first rows:\n{rows}"
+        )
+    log.info("largest relative error of an exact identity: %.3g", exact["relative_error"].max())
+    save_table(arguments.table, table)
+    stacked = {name: np.stack([one[name] for one in trajectories]) for name in trajectories[0]}
+    save_tensors(arguments.trajectory, stacked, config)
+
+
+if __name__ == "__main__":
+    run_step(main, "data", "pretrained", "table", "trajectory")

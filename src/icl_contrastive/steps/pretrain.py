@@ -1,0 +1,40 @@
+"""Pretraining of one variant in one setting, all runs (A.3)."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from icl_contrastive.artifacts import load_tensors, save_tensors
+from icl_contrastive.steps.common import StepError, run_step
+from icl_contrastive.tasks import Prompts
+from icl_contrastive.training import TrainingDivergedError, pretrain
+from icl_contrastive.variants import build_variant
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write weights, ω and the curves ``train_mse``, ``test_mse`` (run, epoch)."""
+    data, _ = load_tensors(arguments.data)
+    try:
+        pretrained = pretrain(
+            Prompts(data["train_tokens"], data["train_targets"]),
+            Prompts(data["test_tokens"], data["test_targets"]),
+            build_variant(config["model"]),
+            seed=config["seed"],
+            setting=config["setting"],
+            family=config["features"]["family"],
+            d_r=config["features"]["d_r"],
+            learning_rate=config["learning_rate"],
+            epochs=config["epochs"],
+            device=arguments.device,
+        )
+    except TrainingDivergedError as error:
+        raise StepError(
+            f"variant {config['variant']} in setting {config['setting']}: {error}"
+        ) from error
+    curves = {"train_mse": pretrained.train_mse, "test_mse": pretrained.test_mse}
+    save_tensors(arguments.output, pretrained.tensors | curves, config)
+
+
+if __name__ == "__main__":
+    run_step(main, "data", "output", options=("device",))

@@ -1,0 +1,44 @@
+"""The course of one cell's descents as a tidy table, for the figures."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from icl_contrastive.artifacts import load_tensors, save_table
+from icl_contrastive.steps.common import run_step
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write setting, variant, run, prompt, scheme, step, y_reference, cosine, y_layer, y_true."""
+    tensors, _ = load_tensors(arguments.trajectory)
+    tables = []
+    for scheme in ("single_sample", "single_sample_shared_decay"):
+        if f"{scheme}/path" not in tensors:
+            continue
+        path = tensors[f"{scheme}/path"]  # (runs, prompts, steps + 1)
+        run, prompt, step = np.indices(path.shape)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "setting": config["setting"],
+                    "variant": config["variant"],
+                    "run": run.ravel(),
+                    "prompt": prompt.ravel(),
+                    "scheme": scheme,
+                    "step": step.ravel(),
+                    "y_reference": path.ravel(),
+                    "cosine": tensors[f"{scheme}/cosine"].ravel(),
+                    "y_layer": tensors["y_layer"][run, prompt].ravel(),
+                    "y_true": tensors["y_true"][run, prompt].ravel(),
+                }
+            )
+        )
+    save_table(arguments.table, pd.concat(tables))
+
+
+if __name__ == "__main__":
+    run_step(main, "trajectory", "table")

@@ -1,0 +1,49 @@
+"""Linear regression prompts (section 5.1, A.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of one task or of many.
+
+    Attributes:
+        tokens: (..., prompts, N + 1, d_x + d_y); token i is h_i = [x_i; y_i], the last one the
+            query token, with its label part masked to zero.
+        targets: (..., prompts, d_y), the query's labels y_{N+1}.
+    """
+
+    tokens: Array
+    targets: Array
+
+
+def sample_task(rng: np.random.Generator, d_y: int, d_x: int, count: int = 1) -> Array:
+    """``count`` tasks W ∈ R^{d_y × d_x} with W_ij ~ N(0, 1), shape (count, d_y, d_x)."""
+    return rng.standard_normal((count, d_y, d_x)).astype(np.float32)
+
+
+def sample_prompts(
+    rng: np.random.Generator, task: Array, prompts: int, demonstrations: int
+) -> Prompts:
+    """Prompts of y = W x with x ~ U(−1, 1)^{d_x}.
+
+    Args:
+        rng: the stream that x is drawn from.
+        task: (1, d_y, d_x) for one task shared by all prompts, (prompts, d_y, d_x) for a task of
+            its own for each (the multi-task scenario of A.3).
+        prompts: number of prompts.
+        demonstrations: N; each prompt has N + 1 tokens.
+    """
+    d_x = task.shape[-1]
+    x = rng.uniform(-1, 1, (prompts, demonstrations + 1, d_x)).astype(np.float32)
+    y = np.matmul(x, task.swapaxes(-1, -2))  # (prompts, N + 1, d_y)
+    tokens = np.concatenate([x, y], axis=-1)
+    tokens[:, -1, d_x:] = 0
+    return Prompts(tokens, y[:, -1].copy())

@@ -1,0 +1,167 @@
+"""Pretraining of one variant: all runs of a job, by SGD with one prompt per step (A.3)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from icl_contrastive.features import draw_features
+from icl_contrastive.streams import stream
+
+if TYPE_CHECKING:
+    from icl_contrastive.tasks import Prompts
+    from icl_contrastive.variants.base import Variant
+
+Array = npt.NDArray[np.float32]
+Device = Literal["auto", "cpu", "cuda"]
+
+log = logging.getLogger(__name__)
+
+
+class TrainingDivergedError(ArithmeticError):
+    """The training error of some run is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What pretraining ends with; first axis: run.
+
+    Attributes:
+        tensors: ``W_Q``, ``W_K``, ``W_V`` (R, d, d); ``g1``, ``g2`` (R, layers, d, d) if there
+            are any; ``omega`` (R, m, d) and ``log_weight`` (R, m) unless attention is exact.
+        train_mse: (R, epochs), mean of the squared errors met during the epoch (A.3).
+        test_mse: (R, epochs), mean squared error on the held-out prompts after the epoch.
+    """
+
+    tensors: dict[str, Array]
+    train_mse: Array
+    test_mse: Array
+
+
+def initial_weights(
+    variant: Variant, d: int, seed: int, setting: str, run: int
+) -> dict[str, Array]:
+    """U(−1/√d, 1/√d) for every matrix, each from a stream of its own.
+
+    Variants of one setting and run start from the same W_Q, W_K and W_V.
+    """
+
+    def draw(name: str, *shape: int) -> Array:
+        rng = stream(seed, "initial weights", setting, run, name)
+        bound = 1 / math.sqrt(d)
+        return rng.uniform(-bound, bound, (*shape, d, d)).astype(np.float32)
+
+    weights = {name: draw(name) for name in ("W_Q", "W_K", "W_V")}
+    for name, layers in (("g1", variant.g1), ("g2", variant.g2)):
+        if layers:
+            weights[name] = np.stack([draw(f"{name} layer {layer}") for layer in range(layers)])
+    return weights
+
+
+def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
+    """``auto`` is ``cuda`` where a driver is installed and torch can use it, else ``cpu``."""
+    if device != "auto":
+        return device
+    if shutil.which("nvidia-smi") is None:  # spares machines without a GPU torch's import
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def pretrain(
+    prompts: Prompts,
+    test_prompts: Prompts,
+    variant: Variant,
+    *,
+    seed: int,
+    setting: str,
+    family: str = "positive",
+    d_r: int = 1200,
+    learning_rate: float = 0.003,
+    epochs: int = 50,
+    device: Device = "auto",
+) -> Pretrained:
+    """Train one layer per run on the prompts, in their order, ``epochs`` times.
+
+    Args:
+        prompts, test_prompts: tokens (R, prompts, N + 1, d), targets (R, prompts, d_y).
+        variant: the layer; ω is drawn once per run and kept.
+        seed, setting: name the random streams of ω and of the initial weights.
+        family, d_r: the random features, unless the variant's attention is exact.
+        learning_rate: of SGD on ‖ŷ − y‖², one prompt per step.
+        device: ``cpu`` runs the compiled loop, ``cuda`` all runs in one torch program.
+
+    Raises:
+        TrainingDivergedError: naming run and epoch.
+    """
+    runs, _, n, d = prompts.tokens.shape
+    start = [initial_weights(variant, d, seed, setting, run) for run in range(runs)]
+    weights = {name: np.stack([one[name] for one in start]) for name in start[0]}
+    omega = log_weight = None
+    if variant.attention == "kernel":
+        draws = [
+            draw_features(family, stream(seed, "omega", setting, run), d, d_r)
+            for run in range(runs)
+        ]
+        omega, log_weight = (np.stack(arrays) for arrays in zip(*draws, strict=True))
+
+    job = (weights, omega, log_weight, variant.mixing(n - 1), prompts.targets.shape[-1])
+    trainer = _trainer(resolve_device(device), *job)
+    train_mse = np.empty((runs, epochs), np.float32)
+    test_mse = np.empty((runs, epochs), np.float32)
+    began = time.monotonic()
+    for epoch in range(epochs):
+        train_mse[:, epoch] = trainer.train(prompts.tokens, prompts.targets, learning_rate)
+        test_mse[:, epoch] = trainer.evaluate(test_prompts.tokens, test_prompts.targets)
+        for curve, what in ((train_mse, "training"), (test_mse, "held-out")):
+            diverged = ~np.isfinite(curve[:, epoch])
+            if diverged.any():
+                raise TrainingDivergedError(
+                    f"the {what} error of run {int(diverged.argmax())} is not finite after epoch "
+                    f"{epoch + 1}; lower the learning rate (now {learning_rate:g})"
+                )
+        seconds = time.monotonic() - began
+        log.info(
+            "epoch %d of %d: median training error %.4g, held-out %.4g; %.0f s left",
+            epoch + 1,
+            epochs,
+            np.median(train_mse[:, epoch]),
+            np.median(test_mse[:, epoch]),
+            seconds / (epoch + 1) * (epochs - epoch - 1),
+        )
+    tensors = trainer.weights
+    if omega is not None and log_weight is not None:
+        tensors |= {"omega": omega, "log_weight": log_weight}
+    return Pretrained(tensors, train_mse, test_mse)
+
+
+class Trainer(Protocol):
+    """All runs of a job; first axis of every array: run."""
+
+    def train(self, tokens: Array, targets: Array, learning_rate: float) -> Array:
+        """One SGD step per prompt; mean of the squared errors met, (R,)."""
+
+    def evaluate(self, tokens: Array, targets: Array) -> Array:
+        """Mean squared error over prompts, (R,)."""
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """The weights as they are now."""
+
+
+def _trainer(device: Literal["cpu", "cuda"], *job: Any) -> Trainer:
+    if device == "cuda":
+        from icl_contrastive.training.batched import BatchedRuns
+
+        return BatchedRuns(*job, device)
+    from icl_contrastive.training.fused import FusedRuns
+
+    return FusedRuns(*job)

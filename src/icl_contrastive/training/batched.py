@@ -1,0 +1,134 @@
+"""All runs of a job in one torch program: for a GPU, and as the plain form of the compiled loop.
+
+The step is written once, with autograd on ``attention.read_out``. On a GPU it is captured as a
+CUDA graph that reads its own position in the prompts, so that an epoch is replays alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from icl_contrastive.attention import Weights, read_out
+from icl_contrastive.features.base import ExponentialFeatures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from icl_contrastive.variants.base import Mixing
+
+Array = npt.NDArray[Any]
+
+STEPS_PER_GRAPH = 16
+
+
+class BatchedRuns:
+    """Weights of R runs and their steps on a torch device.
+
+    Args:
+        weights: ``W_Q``, ``W_K``, ``W_V`` (R, d, d) and, if augmented, ``g1``, ``g2``
+            (R, layers, d, d); their dtype is that of the training.
+        omega, log_weight: (R, m, d) and (R, m), or None for the exact softmax.
+        mixing: the variant's, for N demonstrations.
+        d_y: number of label coordinates, the last ones of a token.
+        device: torch's name of the device.
+    """
+
+    def __init__(
+        self,
+        weights: dict[str, Array],
+        omega: Array | None,
+        log_weight: Array | None,
+        mixing: Mixing,
+        d_y: int,
+        device: str,
+    ) -> None:
+        dtype = torch.as_tensor(weights["W_Q"]).dtype
+
+        def place(array: Any) -> Tensor:
+            return torch.as_tensor(np.asarray(array)).to(device, dtype, copy=True)
+
+        self._parameters = {name: place(array).requires_grad_() for name, array in weights.items()}
+        self._weights = Weights.from_tensors(self._parameters)
+        self._features = None
+        if omega is not None and log_weight is not None:
+            self._features = ExponentialFeatures(place(omega), place(log_weight))
+        constants = {name: place(a) for name, a in vars(mixing).items() if a is not None}
+        self._mixing = replace(mixing, **constants)
+        self._d_y = d_y
+        self._device = device
+        self._place = place
+
+    def _squared_error(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """‖ŷ − y‖²: (R, n, d) and (R, d_y) → (R,)."""
+        output = read_out(self._weights, tokens, self._mixing, self._features)
+        error = output[..., -self._d_y :] - targets
+        return (error * error).sum(-1)
+
+    def train(self, tokens: Array, targets: Array, learning_rate: float) -> Array:
+        """One step per prompt: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
+        all_tokens, all_targets = self._place(tokens), self._place(targets)
+        prompts = tokens.shape[1]
+        position = torch.zeros(1, dtype=torch.long, device=self._device)
+        total = torch.zeros(tokens.shape[0], dtype=all_targets.dtype, device=self._device)
+        parameters = list(self._parameters.values())
+
+        def step() -> None:
+            errors = self._squared_error(
+                all_tokens.index_select(1, position)[:, 0],
+                all_targets.index_select(1, position)[:, 0],
+            )
+            gradients = torch.autograd.grad(errors.sum(), parameters)
+            with torch.no_grad():
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    parameter.sub_(gradient, alpha=learning_rate)
+                total.add_(errors.detach())
+                position.add_(1)
+
+        if torch.device(self._device).type == "cuda":
+            self._replay(step, prompts, position, total)
+        else:
+            for _ in range(prompts):
+                step()
+        return (total / prompts).cpu().numpy()
+
+    def _replay(
+        self, step: Callable[[], None], steps: int, position: Tensor, total: Tensor
+    ) -> None:
+        """Run ``step`` as a CUDA graph of several steps, the remainder one by one."""
+        state = [position, total, *self._parameters.values()]
+        before = [tensor.detach().clone() for tensor in state]
+        warm_up = torch.cuda.Stream()
+        warm_up.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(warm_up):
+            step()
+        torch.cuda.current_stream().wait_stream(warm_up)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(STEPS_PER_GRAPH):
+                step()
+        with torch.no_grad():
+            for tensor, value in zip(state, before, strict=True):
+                tensor.copy_(value)
+        for _ in range(steps // STEPS_PER_GRAPH):
+            graph.replay()
+        for _ in range(steps % STEPS_PER_GRAPH):
+            step()
+
+    @torch.no_grad()
+    def evaluate(self, tokens: Array, targets: Array) -> Array:
+        """Mean squared error over prompts, (R,)."""
+        by_prompt = self._place(tokens).transpose(0, 1), self._place(targets).transpose(0, 1)
+        errors = [self._squared_error(t, y) for t, y in zip(*by_prompt, strict=True)]
+        return torch.stack(errors).mean(0).cpu().numpy()
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """The weights as they were given, trained."""
+        return {name: p.detach().cpu().numpy() for name, p in self._parameters.items()}

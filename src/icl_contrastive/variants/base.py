@@ -1,0 +1,81 @@
+"""What a variant of the layer is: how attention weights become output coefficients, and its dual.
+
+Every layer of the paper reads out ĥ = Σ_i c_i g1(v_i) at the query token, where the coefficients
+c come from the attention weights a by the affine map ``Mixing``. The dual is the reference model
+f(x) = W φ(x) (Eq. 8) with the variant's own loss and W_0. A variant is one file that states both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from icl_contrastive.dual import DualProblem
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Coefficients of the values, from the attention weights a ∈ R^{N+1} at the query token.
+
+    c_j = gain_j a_j + offset_j + offset_by_rank[rank of a_j among all N + 1]
+          − Σ_{i ≤ N, i ≠ j} a_i repulsion_by_rank[rank of token j among i's others]
+
+    Ranks count from the lowest score; the second kind ranks the demonstrations j ≠ i by their
+    scores when h_i is the query. Ranks are constants of differentiation. A term that is None is
+    not there.
+    """
+
+    gain: Array  # (N + 1,)
+    offset: Array  # (N + 1,)
+    offset_by_rank: Array | None = None  # (N + 1,)
+    repulsion_by_rank: Array | None = None  # (N - 1,)
+
+    @classmethod
+    def identity(cls, n_demonstrations: int) -> Mixing:
+        """c = a."""
+        return cls(np.ones(n_demonstrations + 1), np.zeros(n_demonstrations + 1))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The plain layer ĥ = Σ a_i v_i and its dual (Theorem 1); other variants override.
+
+    ``attention`` is ``kernel`` (random features, Eq. 7) or ``exact`` (softmax, Eq. 2; it has no
+    finite φ, hence no reference model to compare with). ``g1`` and ``g2`` count the GELU layers
+    on values and keys (Eq. 16).
+    """
+
+    attention: Literal["kernel", "exact"] = "kernel"
+    g1: int = 0
+    g2: int = 0
+
+    def mixing(self, n_demonstrations: int) -> Mixing:
+        """The map from attention weights to coefficients."""
+        return Mixing.identity(n_demonstrations)
+
+    @property
+    def gradient_is_constant(self) -> bool:
+        """Whether the loss is linear in W, so that any number of epochs ends where one step does."""
+        return True
+
+    def initial_weight(self, problem: DualProblem) -> Tensor:
+        """W_0 of the reference model, shape (..., d, m): v_{N+1} φ(k_{N+1})ᵀ / D'."""
+        return problem.outer(problem.query_value, problem.query_key_features)
+
+    def loss(
+        self, weight: Tensor, problem: DualProblem, samples: slice, eta: float, decay: float
+    ) -> Tensor:
+        """Contrastive loss (Eq. 9) of the demonstrations in ``samples``, shape (...).
+
+        −(1 / η D) Σ_i v_iᵀ W φ(k_i). ``decay`` is the share of a regularizer on W that this step
+        carries, for variants that have one.
+        """
+        return problem.attraction(weight, problem.values, samples, eta)

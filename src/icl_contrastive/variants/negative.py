@@ -1,0 +1,73 @@
+"""Section 4.3: negative samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from icl_contrastive.variants.base import Mixing, Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from icl_contrastive.dual import DualProblem
+
+
+@dataclass(frozen=True)
+class Negative(Variant):
+    """Negative samples in the two forms that the paper gives, which are not the same.
+
+    ``eq18`` (Eq. 17, 18): each demonstration's value loses β times the mean value of its own k
+    negatives, the k other demonstrations with the lowest scores when it is the query.
+
+    ``section_5.5``: of all N + 1 tokens, the k with the lowest scores at the query lose β / k
+    each, the others gain β / (N + 1 − k) each, so that the coefficients still sum to 1. Since
+    they do, this is the plain layer with every value shifted by β (mean of the positives' values
+    − mean of the negatives').
+    """
+
+    form: Literal["section_5.5", "eq18"] = "section_5.5"
+    k: int = 3
+    beta: float = 0.1
+
+    def mixing(self, n_demonstrations: int) -> Mixing:
+        """Raises ValueError if k leaves no other token."""
+        n = n_demonstrations + 1
+        most = n_demonstrations if self.form == "section_5.5" else n_demonstrations - 1
+        if not 1 <= self.k <= most:
+            raise ValueError(f"k = {self.k}: {self.form} needs 1 to {most} negatives")
+        plain = super().mixing(n_demonstrations)
+        if self.form == "eq18":
+            repulsion = np.where(np.arange(n - 2) < self.k, self.beta / self.k, 0.0)
+            return replace(plain, repulsion_by_rank=repulsion)
+        shift = np.where(np.arange(n) < self.k, -self.beta / self.k, self.beta / (n - self.k))
+        return replace(plain, offset_by_rank=shift)
+
+    def initial_weight(self, problem: DualProblem) -> Tensor:
+        if self.form == "eq18":
+            return super().initial_weight(problem)
+        negatives, positives = problem.common_negatives(self.k)
+        shifted = problem.query_value + self.beta * (positives - negatives)
+        return problem.outer(shifted, problem.query_key_features)
+
+    def loss(
+        self, weight: Tensor, problem: DualProblem, samples: slice, eta: float, decay: float
+    ) -> Tensor:
+        """Section 4.3: attraction to one's own value, repulsion from the mean of the negatives.
+
+        In the form of section 5.5 all demonstrations share one set of negatives, and a set of
+        positives attracts as strongly.
+        """
+        attraction = super().loss(weight, problem, samples, eta, decay)
+        if self.form == "eq18":
+            negatives = problem.own_negatives(self.k)  # (..., N, d)
+            return attraction - self.beta * problem.attraction(weight, negatives, samples, eta)
+        negative, positive = problem.common_negatives(self.k)  # (..., d) each
+        shape = problem.values
+        repulsion = problem.attraction(
+            weight, negative[..., None, :].expand_as(shape), samples, eta
+        )
+        pull = problem.attraction(weight, positive[..., None, :].expand_as(shape), samples, eta)
+        return attraction - self.beta * (repulsion - pull)

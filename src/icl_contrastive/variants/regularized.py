@@ -1,0 +1,58 @@
+"""Section 4.1: the contrastive loss with ‖W‖² added."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from icl_contrastive.variants.base import Mixing, Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from icl_contrastive.dual import DualProblem
+
+
+@dataclass(frozen=True)
+class Regularized(Variant):
+    """Eq. 14 takes away α a_{N+1} v_{N+1}; Eq. 15 takes away α v_{N+1}, which is not the same.
+
+    Both are one step on Eq. 13. For Eq. 15, W_0 is scaled so that the decay by 1 − α leaves
+    (a_{N+1} − α) v_{N+1}, which needs α ≠ 1.
+    """
+
+    form: Literal["eq14", "eq15"] = "eq15"
+    alpha: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.form == "eq15" and self.alpha == 1:
+            raise ValueError("alpha = 1 leaves no W_0 for Eq. 15: it divides by 1 - alpha")
+
+    @property
+    def gradient_is_constant(self) -> bool:
+        return self.alpha == 0
+
+    def mixing(self, n_demonstrations: int) -> Mixing:
+        plain = super().mixing(n_demonstrations)
+        query = np.zeros(n_demonstrations + 1)
+        query[-1] = self.alpha
+        if self.form == "eq14":
+            return replace(plain, gain=plain.gain - query)
+        return replace(plain, offset=plain.offset - query)
+
+    def initial_weight(self, problem: DualProblem) -> Tensor:
+        weight = super().initial_weight(problem)
+        if self.form == "eq14":
+            return weight
+        a = problem.query_attention[..., None, None]  # (..., 1, 1)
+        return weight * (a - self.alpha) / ((1 - self.alpha) * a)
+
+    def loss(
+        self, weight: Tensor, problem: DualProblem, samples: slice, eta: float, decay: float
+    ) -> Tensor:
+        """Eq. 13: Eq. 9 + (α / 2η) ‖W‖²."""
+        norm = (weight * weight).sum((-2, -1))
+        contrast = super().loss(weight, problem, samples, eta, decay)
+        return contrast + decay * self.alpha / (2 * eta) * norm

@@ -1,0 +1,12 @@
+"""The plain softmax layer: Theorem 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icl_contrastive.variants.base import Variant
+
+
+@dataclass(frozen=True)
+class Softmax(Variant):
+    """ĥ = Σ a_i v_i (Eq. 2); dual: Eq. 9 from W_0 = v_{N+1} φ(k_{N+1})ᵀ / D' (Eq. 12)."""
