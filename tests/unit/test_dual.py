@@ -1,0 +1,376 @@
+"""Theorem 1 and its counterparts: the layer's output is the reference model's after descent.
+
+The exact duals, with their losses and starting weights, are written out in ``naive.reference``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from icl_contrastive.attention import predict
+from icl_contrastive.dual import SCHEMES, Descent, DualProblem, Scheme, descend, dual_problem
+from icl_contrastive.variants import Variant
+
+from . import naive
+from .cases import MODELS, Case, cases, make_case, relative
+
+TOLERANCE = 1e-10
+BROKEN = 1e-4  # what a wrong dual must be off by at least
+
+every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+etas = st.sampled_from([1.0, 0.01, 0.3, 7.0])
+
+
+def layer_output(case: Case) -> torch.Tensor:
+    return predict(case.weights, case.h, case.variant, case.features)
+
+
+def problem_of(case: Case) -> DualProblem:
+    assert case.features is not None
+    return dual_problem(case.weights, case.h, case.features)
+
+
+def descent_of(case: Case, scheme: Scheme, epochs: int, eta: float = 1.0) -> Descent:
+    return descend(problem_of(case), case.variant, scheme, epochs, eta)
+
+
+# The identities
+
+
+@given(cases(), etas)
+def test_one_full_batch_step_gives_the_layer_output(case: Case, eta: float) -> None:
+    output = layer_output(case)
+    assume(output.norm() > 1e-6)
+    assert relative(descent_of(case, "full_batch", 1, eta).prediction, output) < TOLERANCE
+
+
+@given(cases(), st.integers(1, 12), etas)
+def test_epochs_of_single_samples_end_there_too_if_the_gradient_is_constant(
+    case: Case, epochs: int, eta: float
+) -> None:
+    assume(case.model["model"] != "regularized" or case.model["alpha"] == 0)
+    assert case.variant.gradient_is_constant
+    output = layer_output(case)
+    assume(output.norm() > 1e-6)
+    assert relative(descent_of(case, "single_sample", epochs, eta).prediction, output) < TOLERANCE
+
+
+@every_model
+@pytest.mark.parametrize("demonstrations", [4, 15, 31])
+def test_identity_at_the_shape_of_the_paper(model: dict[str, Any], demonstrations: int) -> None:
+    case = make_case(model, demonstrations, demonstrations=demonstrations, d=12, m=1200, scale=0.3)
+    output = layer_output(case)
+    assert relative(descent_of(case, "full_batch", 1).prediction, output) < 1e-12
+    if case.variant.gradient_is_constant:
+        assert relative(descent_of(case, "single_sample", 10).prediction, output) < 1e-12
+
+
+@every_model
+def test_every_prompt_of_a_batch_has_its_own_reference_model(model: dict[str, Any]) -> None:
+    case = make_case(model, 0)
+    assert case.features is not None
+    tokens = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (6, *case.tokens.shape)))
+    problem = dual_problem(case.weights, tokens, case.features)
+    for scheme in SCHEMES:
+        batch = descend(problem, case.variant, scheme, 3)
+        for i, prompt in enumerate(tokens):
+            one = descend(
+                dual_problem(case.weights, prompt, case.features), case.variant, scheme, 3
+            )
+            assert relative(batch.prediction[i], one.prediction) < 1e-12
+            assert relative(batch.path[:, i], one.path) < 1e-12
+            assert relative(batch.cosine[:, i], one.cosine) < 1e-12
+            assert relative(batch.weight[i], one.weight) < 1e-12
+
+
+@every_model
+def test_tied_scores_break_alike_in_the_layer_and_in_its_dual(model: dict[str, Any]) -> None:
+    """With W_K = 0 all keys and so all scores are equal, and which tokens rank lowest is open."""
+    case = make_case(model, 4, demonstrations=15, d=12, m=1200)
+    case.layer.W_K[:] = 0
+    assert relative(descent_of(case, "full_batch", 1).prediction, layer_output(case)) < TOLERANCE
+
+
+# Each part of the dual
+
+
+@given(cases())
+def test_the_problem_holds_what_the_theorem_names(case: Case) -> None:
+    problem, expected = problem_of(case), naive.reference(case.model, case.layer, case.tokens)
+    v = naive.values(case.layer, case.tokens)
+    assert relative(problem.key_features, np.stack(expected.inputs)) < TOLERANCE
+    assert relative(problem.query_features, expected.test_input) < TOLERANCE
+    assert float(problem.normalizer) == pytest.approx(expected.D, rel=TOLERANCE)
+    a = naive.attention(case.layer, case.tokens)
+    assert float(problem.query_attention) == pytest.approx(a[-1], rel=TOLERANCE)
+    np.testing.assert_allclose(problem.values, np.stack(v[:-1]), rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(problem.query_value, v[-1], rtol=1e-10, atol=1e-14)
+
+
+@given(cases())
+def test_initial_weight(case: Case) -> None:
+    expected = naive.reference(case.model, case.layer, case.tokens).W_0
+    W_0 = case.variant.initial_weight(problem_of(case))
+    np.testing.assert_allclose(W_0, expected, rtol=1e-8, atol=1e-11 * np.abs(expected).max())
+
+
+@given(cases(), etas, st.data())
+def test_loss_and_its_gradient(case: Case, eta: float, data: st.DataObject) -> None:
+    """Value and autograd's gradient against Eq. 9, 13 and section 4.3, at any W and samples."""
+    first = data.draw(st.integers(0, case.demonstrations - 1))
+    last = data.draw(st.integers(first + 1, case.demonstrations))
+    decay = data.draw(st.sampled_from([1.0, 0.25]))
+    expected = naive.reference(case.model, case.layer, case.tokens)
+    W = np.random.default_rng(0).standard_normal(expected.W_0.shape)
+    weight = torch.from_numpy(W).requires_grad_()
+    loss = case.variant.loss(weight, problem_of(case), slice(first, last), eta, decay)
+    (gradient,) = torch.autograd.grad(loss, weight)
+
+    samples = range(first, last)
+    value = expected.loss(W, samples, eta, decay)
+    assert loss.item() == pytest.approx(value, rel=1e-9, abs=1e-9 * gradient.norm().item())
+    shared = replace(expected, alpha=decay * expected.alpha)
+    assert relative(gradient, shared.gradient(W, samples, eta)) < TOLERANCE
+
+
+@every_model
+def test_gradient_against_finite_differences(model: dict[str, Any]) -> None:
+    case = make_case(model, 6, demonstrations=4, d=3, m=4)
+    problem = problem_of(case)
+    weight = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 4))).requires_grad_()
+    loss = lambda w: case.variant.loss(w, problem, slice(0, 4), 0.7, 1.0)  # noqa: E731
+    assert torch.autograd.gradcheck(loss, weight)
+
+
+@given(cases())
+def test_updated_weight_in_closed_form(case: Case) -> None:
+    """Eq. 10, and section 4.1's (1 − α) W_0 + Σ (1/D) v_i φ(k_i)ᵀ."""
+    expected = naive.reference(case.model, case.layer, case.tokens)
+    descent = descent_of(case, "full_batch", 1)
+    assert relative(descent.weight, expected.one_step()) < 1e-9
+    assert (
+        relative(descent.weight @ torch.from_numpy(expected.test_input), descent.prediction) < 1e-9
+    )
+
+
+@given(cases(), st.integers(1, 5), st.booleans())
+def test_whole_path_in_closed_form(case: Case, epochs: int, shared: bool) -> None:
+    """ŷ_test and the mean cosine of (ŷ^(i), y^(i)) before the first and after every step."""
+    expected = naive.reference(case.model, case.layer, case.tokens)
+    v = naive.values(case.layer, case.tokens)[:-1]
+    scheme: Scheme = "single_sample_shared_decay" if shared else "single_sample"
+    descent = descent_of(case, scheme, epochs)
+    path = expected.path(epochs, shared)
+    assert relative(descent.path, np.stack([W @ expected.test_input for W in path])) < 1e-9
+    cosines = []
+    for W in path:
+        pairs = [(W @ x, y) for x, y in zip(expected.inputs, v, strict=True)]
+        norms = [np.linalg.norm(a) * np.linalg.norm(b) for a, b in pairs]
+        assume(min(norms) > 1e-6)  # the cosine of a zero vector is not defined
+        cosines.append(np.mean([a @ b / n for (a, b), n in zip(pairs, norms, strict=True)]))
+    np.testing.assert_allclose(descent.cosine, cosines, atol=1e-7)
+
+
+@every_model
+@pytest.mark.parametrize("epochs", [1, 10])
+def test_number_of_steps(model: dict[str, Any], epochs: int) -> None:
+    case = make_case(model, 0)
+    assert len(descent_of(case, "full_batch", epochs).path) == 2
+    descent = descent_of(case, "single_sample", epochs)
+    assert len(descent.path) == len(descent.cosine) == case.demonstrations * epochs + 1
+    torch.testing.assert_close(descent.path[-1], descent.prediction, rtol=0, atol=0)
+
+
+def test_descent_moves_predictions_towards_the_labels() -> None:
+    """Theorem 2's reading: the cosine similarity of the positive pairs grows."""
+    case = make_case({"model": "softmax"}, 0, demonstrations=15, d=12, m=1200, scale=0.3)
+    cosine = descent_of(case, "single_sample", 10).cosine
+    assert cosine[-1] > cosine[0] + 0.1
+
+
+# Fig. 10: where the gradient depends on W
+
+
+def deviation(case: Case, scheme: Scheme, epochs: int) -> float:
+    return relative(descent_of(case, scheme, epochs).prediction, layer_output(case))
+
+
+def regularized(form: str, alpha: float, seed: int = 0, **shape: Any) -> Case:
+    return make_case({"model": "regularized", "form": form, "alpha": alpha}, seed, **shape)
+
+
+@pytest.mark.parametrize("form", ["eq14", "eq15"])
+@pytest.mark.parametrize("scheme", ["single_sample", "single_sample_shared_decay"])
+class TestRegularizedDeviation:
+    def test_is_there_for_any_number_of_epochs(self, form: str, scheme: Scheme) -> None:
+        """The steps of an epoch decay each other's updates: one epoch is not exact either."""
+        for epochs in (1, 2, 10):
+            assert deviation(regularized(form, 0.01), scheme, epochs) > 1e-5
+
+    def test_is_proportional_to_a_small_alpha(self, form: str, scheme: Scheme) -> None:
+        sizes = [deviation(regularized(form, alpha), scheme, 10) for alpha in (1e-3, 1e-4, 1e-5)]
+        assert sizes[0] / sizes[1] == pytest.approx(10, rel=0.05)
+        assert sizes[1] / sizes[2] == pytest.approx(10, rel=0.005)
+
+    def test_is_none_without_alpha(self, form: str, scheme: Scheme) -> None:
+        assert deviation(regularized(form, 0.0), scheme, 10) < 1e-12
+
+    def test_is_none_for_one_epoch_of_one_batch(self, form: str, scheme: Scheme) -> None:
+        """N_CL = 1 and all demonstrations at once: with one demonstration, any scheme is that."""
+        assert deviation(regularized(form, 0.3), "full_batch", 1) < 1e-12
+        assert deviation(regularized(form, 0.3, demonstrations=1), scheme, 1) < 1e-12
+
+    def test_is_smaller_when_the_samples_share_the_decay(self, form: str, scheme: Scheme) -> None:
+        case = regularized(form, 0.01, demonstrations=15, d=12, m=300, scale=0.3)
+        shared = deviation(case, "single_sample_shared_decay", 10)
+        assert shared < 0.2 * deviation(case, "single_sample", 10)
+
+
+def test_only_a_regularizer_makes_the_gradient_depend_on_the_weight() -> None:
+    constant = {name: make_case(m, 0).variant.gradient_is_constant for name, m in MODELS.items()}
+    assert constant == {name: m["model"] != "regularized" for name, m in MODELS.items()}
+
+
+# Wrong duals must show: each is put in by hand, for every model
+
+
+def with_parts(case: Case, **methods: Callable[..., Any]) -> Variant:
+    """The case's variant with some of its methods replaced."""
+    variant = case.variant
+    wrong: type[Variant] = type("Wrong", (type(variant),), methods)
+    return wrong(**vars(variant))
+
+
+def error_of(case: Case, variant: Variant, problem: DualProblem | None = None) -> float:
+    descent = descend(problem or problem_of(case), variant, "full_batch", 1)
+    return relative(descent.prediction, layer_output(case))
+
+
+def wrong_sign(case: Case) -> float:
+    loss = type(case.variant).loss
+    return error_of(case, with_parts(case, loss=lambda *args: -loss(*args)))
+
+
+def no_initial_weight(case: Case) -> float:
+    start = type(case.variant).initial_weight
+    return error_of(case, with_parts(case, initial_weight=lambda *args: 0 * start(*args)))
+
+
+def normalizer_without_the_query_itself(case: Case) -> float:
+    problem = problem_of(case)
+    own = problem.query_key_features @ problem.query_features
+    return error_of(case, case.variant, replace(problem, normalizer=problem.normalizer - own))
+
+
+def initial_weight_with_another_normalizer(case: Case) -> float:
+    start = type(case.variant).initial_weight
+
+    def wrong(self: Variant, problem: DualProblem) -> torch.Tensor:
+        own = problem.query_key_features @ problem.query_features
+        return start(self, problem) * problem.normalizer / (problem.normalizer - own)
+
+    return error_of(case, with_parts(case, initial_weight=wrong))
+
+
+def initial_weight_of_a_demonstration(case: Case) -> float:
+    def wrong(self: Variant, problem: DualProblem) -> torch.Tensor:
+        return problem.outer(problem.values[0], problem.key_features[0])
+
+    return error_of(case, with_parts(case, initial_weight=wrong))
+
+
+def one_demonstration_forgotten(case: Case) -> float:
+    loss = type(case.variant).loss
+
+    def wrong(
+        self: Variant, weight: Any, problem: DualProblem, samples: slice, *rest: Any
+    ) -> torch.Tensor:
+        return loss(self, weight, problem, slice(samples.start + 1, samples.stop), *rest)
+
+    return error_of(case, with_parts(case, loss=wrong))
+
+
+@every_model
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        wrong_sign,
+        no_initial_weight,
+        normalizer_without_the_query_itself,
+        initial_weight_with_another_normalizer,
+        initial_weight_of_a_demonstration,
+        one_demonstration_forgotten,
+    ],
+)
+def test_a_wrong_dual_breaks_the_identity(
+    model: dict[str, Any], mutation: Callable[[Case], float], seed: int
+) -> None:
+    case = make_case(model, seed, scale=0.3)
+    assert error_of(case, case.variant) < TOLERANCE
+    assert mutation(case) > BROKEN
+
+
+def plain_start(case: Case) -> float:
+    """W_0 of Eq. 12: unscaled for Eq. 15, unshifted for section 5.5."""
+    return error_of(case, with_parts(case, initial_weight=Variant.initial_weight))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("name", "needs_its_own"),
+    [(n, n.startswith(("eq15", "section 5.5"))) for n in MODELS],
+    ids=MODELS,
+)
+def test_which_models_start_elsewhere(name: str, needs_its_own: bool, seed: int) -> None:
+    error = plain_start(make_case(MODELS[name], seed))
+    assert error > BROKEN if needs_its_own else error < TOLERANCE
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "name", [n for n, m in MODELS.items() if m["model"] in ("regularized", "negative")]
+)
+class TestWrongHyperparameter:
+    """The dual of another hyperparameter, sign or form is not this layer's."""
+
+    def error(self, name: str, seed: int, **changes: Any) -> float:
+        case = make_case(MODELS[name], seed)
+        return error_of(case, case._replace(model=case.model | changes).variant)
+
+    def test_opposite_sign(self, name: str, seed: int) -> None:
+        strength = "alpha" if "alpha" in MODELS[name] else "beta"
+        assert self.error(name, seed, **{strength: -MODELS[name][strength]}) > BROKEN
+
+    def test_none(self, name: str, seed: int) -> None:
+        strength = "alpha" if "alpha" in MODELS[name] else "beta"
+        assert self.error(name, seed, **{strength: 0.0}) > BROKEN
+
+    def test_other_form(self, name: str, seed: int) -> None:
+        other = {"eq14": "eq15", "eq15": "eq14", "eq18": "section_5.5", "section_5.5": "eq18"}
+        assert self.error(name, seed, form=other[MODELS[name]["form"]]) > BROKEN
+
+    def test_other_number_of_negatives(self, name: str, seed: int) -> None:
+        if "k" in MODELS[name]:
+            assert self.error(name, seed, k=MODELS[name]["k"] + 1) > BROKEN
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["eq18", "eq18, k = 1"])
+def test_negatives_must_be_chosen_as_in_eq_18(name: str, seed: int) -> None:
+    """The highest scores instead of the lowest, or ranks of the query instead of each token's."""
+    case = make_case(MODELS[name], seed)
+    problem = problem_of(case)
+    n = case.demonstrations
+    highest = replace(problem, own_ranks=(n - 1) - problem.own_ranks)
+    assert error_of(case, case.variant, highest) > BROKEN
+    of_query = problem.query_ranks[:-1].expand(n, n)
+    assert error_of(case, case.variant, replace(problem, own_ranks=of_query)) > BROKEN
