@@ -1,0 +1,52 @@
+# `make figures` turns config.yaml into every figure and table under results/.
+# PYTHON is any Python from 3.11 on; everything else is installed into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: figures smoke test lint lock clean help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+figures: .venv/ready  ## the whole experiment
+	$(BIN)/snakemake --cores all
+
+smoke: .venv/ready  ## the same in miniature, into results/smoke
+	mkdir -p results/smoke
+	$(BIN)/snakemake --cores all --configfile workflow/smoke.yaml --directory results/smoke
+
+test: .venv/ready  ## all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/ready  ## style, types and workflow checks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# torch's builds for CPU and GPU need different ones of these, and each build names its own.
+FROM_TORCH := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
+    nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile \
+    nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 \
+    nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+
+lock:  ## renew requirements.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+	    --no-annotate --no-header --no-emit-index-url --quiet --output-file requirements.lock \
+	    $(addprefix --no-emit-package ,$(FROM_TORCH))
+
+clean:  ## delete everything that can be made again
+	rm -rf results .snakemake .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made anew whenever the lock changes; complete only if everything could be installed.
+.venv/ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or newer is needed, and $(PYTHON) is older or missing: make PYTHON=/path/to/python" >&2; \
+	    exit 1; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@

@@ -1,0 +1,45 @@
+"""Every figure and table of "In-context Learning with Transformer Is Really Equivalent to a
+Contrastive Learning Pattern" (Ren & Liu 2023), from config.yaml into results/.
+
+    snakemake --cores 8              everything
+    snakemake --cores 8 figure_5     one figure and what it needs
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "workflow/rules/common.smk"
+
+
+configfile: checked_file("config.yaml")
+
+
+experiment = checked_experiment(config)
+
+
+wildcard_constraints:
+    setting=any_of(experiment.settings),
+    variant=any_of(experiment.variants),
+
+
+# Intermediates are listed too, so that a deleted one is made again.
+rule all:
+    input:
+        expand("results/data/{setting}.safetensors", setting=experiment.settings),
+        expand("results/pretrained/{cell}.safetensors", cell=experiment.cells),
+        expand("results/equivalence/{cell}.csv", cell=experiment.dual_cells),
+        expand("results/approximation/{setting}.csv", setting=experiment.approximation_settings),
+        expand("results/tables/{table}.csv", table=experiment.tables),
+        expand(
+            "results/figures/{figure}.{format}", figure=experiment.figures, format=["pdf", "png"]
+        ),
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/equivalence.smk"
+include: "workflow/rules/approximation.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"

@@ -1,0 +1,38 @@
+"""The config: what it may say, what it stands for, and what each job needs of it.
+
+Nothing here knows of Snakemake, and nothing heavy is imported: the workflow loads this whenever it
+is asked for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from icl_contrastive.config.consistency import disagreements
+from icl_contrastive.config.experiment import FIGURE_TABLES, Cell, Experiment, Variant
+from icl_contrastive.config.schema import ConfigError, check_file, problems, with_defaults
+
+__all__ = [
+    "FIGURE_TABLES",
+    "Cell",
+    "ConfigError",
+    "Experiment",
+    "Variant",
+    "check_file",
+    "read_experiment",
+]
+
+
+def read_experiment(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Experiment:
+    """The experiment that a config describes, under the schema in ``workflow/schemas``.
+
+    Raises ConfigError with every problem found: those of single keys, or, if there are none, those
+    of keys that do not agree.
+    """
+    if found := problems(config, schema):
+        raise ConfigError(found)
+    experiment = Experiment(with_defaults(config, schema))
+    if found := list(dict.fromkeys(disagreements(experiment))):
+        raise ConfigError(found)
+    return experiment

@@ -1,0 +1,251 @@
+"""From a valid config to what there is to compute, and what each job needs to know.
+
+Grids become variants, and each step and figure gets the part of the config that it uses, so that a
+job runs again only when its own part changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+FIGURE_TABLES: dict[str, tuple[str, ...]] = {
+    "figure_1": ("diagram",),
+    "figure_2": ("diagram",),
+    "figure_3": ("trajectory", "approximation"),
+    "figure_4": ("matrices",),
+    "figure_5": ("pretraining",),
+    "figure_6": ("matrices",),
+    "figure_7": ("matrices",),
+    "figure_8": ("trajectory",),
+    "figure_9": ("matrices",),
+    "figure_10": ("trajectory",),
+    "multitask": ("pretraining",),
+    "cosine": ("trajectory",),
+}
+"""The tables that each figure is drawn from."""
+
+FIGURES_WITH_D_R = ("figure_3", "figure_4", "figure_9")
+"""The figures that point out the d_r that the layers are trained with."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model with all its hyperparameters fixed.
+
+    Attributes:
+        model: the hyperparameters, with the kind of layer under ``model``.
+        settings: the settings in which it is trained.
+    """
+
+    name: str
+    model: dict[str, Any]
+    learning_rate: float
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A variant in a setting: one pretraining job."""
+
+    setting: str
+    variant: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}/{self.variant}"
+
+
+class Experiment:
+    """The jobs that a config asks for, and the part of the config that each of them uses."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """Take a config that the schema allows, complete with its defaults."""
+        self.config = config
+        self.settings: dict[str, dict[str, Any]] = self.config["settings"]
+        self.entries = {
+            name: _expand(name, entry) for name, entry in self.config["variants"].items()
+        }
+        self.variants = {v.name: v for entry in self.entries.values() for v in entry}
+        self.figures: dict[str, dict[str, Any]] = self.config["figures"]
+
+    # What there is to compute
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every variant in every setting that it lists."""
+        return [
+            Cell(setting, variant.name)
+            for setting in self.settings
+            for variant in self.variants.values()
+            if setting in variant.settings
+        ]
+
+    @property
+    def dual_cells(self) -> list[Cell]:
+        """The cells that have a reference model: exact softmax has no finite φ."""
+        return [cell for cell in self.cells if self.has_features(cell.variant)]
+
+    @property
+    def trajectory_cells(self) -> list[Cell]:
+        """The cells whose descent a figure shows."""
+        shown = {
+            self.figure_cell(name) for name in self.figures if "trajectory" in FIGURE_TABLES[name]
+        }
+        return [cell for cell in self.cells if cell in shown]
+
+    @property
+    def diagram_cell(self) -> Cell | None:
+        """The cell whose matrices the diagrams show, if one is drawn."""
+        return next(map(self.figure_cell, self.diagrams), None)
+
+    @property
+    def approximation_variant(self) -> str:
+        """The variant whose weights the estimated attention is measured with."""
+        variant: str = self.config["approximation"]["variant"]
+        return variant
+
+    @property
+    def approximation_settings(self) -> list[str]:
+        """The settings in which the estimated attention is measured."""
+        settings: list[str] = self.config.get("approximation", {}).get("settings", [])
+        return settings
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables, by name below their folder."""
+        measured = ["approximation", "matrices"] if self.approximation_settings else []
+        diagram = ["diagram"] if self.diagrams else []
+        trajectories = [f"trajectories/{cell}" for cell in self.trajectory_cells]
+        return ["pretraining", "equivalence", *measured, *diagram, *trajectories]
+
+    def figure_table(self, figure: str, table: str) -> str:
+        """Name of the table, below the folder of tables, that the figure reads as ``table``."""
+        return f"trajectories/{self.figure_cell(figure)}" if table == "trajectory" else table
+
+    # What each step needs, as JSON
+
+    def data(self, setting: str) -> str:
+        shape = self.settings[setting]
+        return _json(
+            {
+                "seed": self.config["seed"],
+                "runs": self.config["runs"],
+                "setting": setting,
+                "test_prompts": self.config["test_prompts"],
+                **shape,
+                **self.config["task"],
+            }
+        )
+
+    def pretrain(self, setting: str, variant: str) -> str:
+        return _json(
+            {
+                **self._layer(setting, variant),
+                "seed": self.config["seed"],
+                "runs": self.config["runs"],
+                "learning_rate": self.variants[variant].learning_rate,
+                **self.config["pretraining"],
+            }
+        )
+
+    def equivalence(self, setting: str, variant: str) -> str:
+        return _json(
+            {
+                **self._layer(setting, variant),
+                "seed": self.config["seed"],
+                "runs": self.config["runs"],
+                **self.config["equivalence"],
+            }
+        )
+
+    def approximation(self, setting: str) -> str:
+        approximation = self.config["approximation"]
+        return _json(
+            {
+                **self._layer(setting, self.approximation_variant),
+                "seed": self.config["seed"],
+                **{key: approximation[key] for key in ("run", "prompt", "repeats", "d_r", "shown")},
+            }
+        )
+
+    def trajectory(self, setting: str, variant: str) -> str:
+        return _json({"setting": setting, "variant": variant})
+
+    def diagram(self) -> str:
+        figure = self.figures[self.diagrams[0]]
+        return _json(
+            {
+                **self._layer(figure["setting"], figure["variant"]),
+                "run": figure["run"],
+                "prompt": figure["prompt"],
+            }
+        )
+
+    def figure(self, name: str) -> str:
+        figure = dict(self.figures[name])
+        if name in FIGURES_WITH_D_R:
+            figure["d_r"] = self.config["features"]["d_r"]
+        if name == "multitask":
+            figure["task"] = self.config["task"]
+        if name == "figure_5":
+            left = figure["regularized"]
+            figure["regularized"] = {
+                "base": left["base"],
+                "eq15": self._hyperparameters([left["eq15"]]),
+                "eq14": self._hyperparameters([left["eq14"]]),
+            }
+            for panel in ("augmented", "negative"):
+                names = figure[panel]["variants"]
+                figure[panel] = figure[panel] | {"variants": self._hyperparameters(names)}
+        return _json(figure)
+
+    def _layer(self, setting: str, variant: str) -> dict[str, Any]:
+        return {
+            "setting": setting,
+            "variant": variant,
+            "model": self.variants[variant].model,
+            "features": self.config["features"],
+        }
+
+    def _hyperparameters(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        return [{"variant": v.name, "model": v.model} for name in names for v in self.named(name)]
+
+    def named(self, name: str) -> list[Variant]:
+        """The variants that a name stands for: those of an entry, or one; empty if unknown."""
+        if name in self.entries:
+            return self.entries[name]
+        return [self.variants[name]] if name in self.variants else []
+
+    def has_features(self, variant: str) -> bool:
+        """Whether the variant estimates the kernel by random features."""
+        return self.variants[variant].model.get("attention") != "exact"
+
+    def figure_cell(self, figure: str) -> Cell:
+        """The cell of a figure that shows a single one."""
+        return Cell(self.figures[figure]["setting"], self.figures[figure]["variant"])
+
+    @property
+    def diagrams(self) -> list[str]:
+        """The figures that show the matrices of one prompt."""
+        return [name for name in self.figures if "diagram" in FIGURE_TABLES[name]]
+
+
+def _expand(name: str, entry: Mapping[str, Any]) -> list[Variant]:
+    """The variants of a config entry: one for each point of the grid of its lists."""
+    model = {k: v for k, v in entry.items() if k not in ("learning_rate", "settings")}
+    grid = {key: value for key, value in model.items() if isinstance(value, list)}
+    variants = []
+    for point in product(*grid.values()):
+        values = dict(zip(grid, point, strict=True))
+        suffix = "".join(f"_{key}{value:g}" for key, value in values.items())
+        variants.append(
+            Variant(name + suffix, model | values, entry["learning_rate"], tuple(entry["settings"]))
+        )
+    return variants
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,227 @@
+"""What each key of a config may say, and how to tell a user what is wrong with one.
+
+Every problem is one line: the key, its value, and what is allowed there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+Schema = Mapping[str, Any]
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run; the message has one line for each problem."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__(
+            "error: the config is not valid\n" + "\n".join(f"  {p}" for p in self.problems)
+        )
+
+
+def check_file(path: str | Path) -> None:
+    """Raise ConfigError for what a config file no longer shows once it is read.
+
+    These are a key given twice, of which YAML readers keep one without a word, a value that
+    contains itself, and a file that cannot be read or is no YAML.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError([f"{path.name}: cannot be read: {_one_line(error)}"]) from None
+
+    def walk(node: yaml.Node | None, at: str, above: tuple[yaml.Node, ...]) -> Iterator[str]:
+        if any(node is outer for outer in above):
+            yield f"{at}: contains itself, in {path.name}; must be a value of its own"
+        elif isinstance(node, yaml.SequenceNode):
+            for i, item in enumerate(node.value):
+                yield from walk(item, f"{at}[{i}]", (*above, node))
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key_node, value in node.value:
+                key, line = str(key_node.value), key_node.start_mark.line + 1
+                here = f"{at}.{key}" if at else key
+                if key in lines:
+                    where = f"in lines {lines[key]} and {line} of {path.name}"
+                    yield f"{here}: given twice, {where}; must be there once"
+                lines[key] = line
+                yield from walk(value, here, (*above, node))
+
+    if problems := list(walk(root, "", ())):
+        raise ConfigError(problems)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def with_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Copy of a valid config with the schema's defaults filled in, keys in the schema's order.
+
+    The order makes whatever follows from the config independent of the order in which a user lists
+    hyperparameters. Names that the user chooses keep theirs.
+    """
+
+    def fill(value: Any, part: Schema) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        properties = part.get("properties", {})
+        if "model" in properties:  # of variants: each kind of model has hyperparameters of its own
+            properties = schema["$defs"][value["model"]]["properties"] | properties
+        filled = {}
+        for key, inner in properties.items():
+            resolved = _resolve(inner, schema)
+            if key in value or "default" in resolved:
+                filled[key] = fill(value.get(key, resolved.get("default")), resolved)
+        for key in value:
+            if key not in properties:
+                filled[key] = fill(value[key], _resolve(part["additionalProperties"], schema))
+        return filled
+
+    filled: dict[str, Any] = fill(config, schema)
+    return filled
+
+
+def problems(config: Mapping[str, Any], schema: Schema) -> list[str]:
+    """What is wrong with a config, key by key."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    if found := list(_not_json(config)):
+        return found  # the schema is about JSON
+    # JSON Schema takes 10.0 for an integer, and Python does not.
+    types = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    validator = extend(Draft202012Validator, type_checker=types)(schema)  # type: ignore[no-untyped-call]
+    lines = (line for error in validator.iter_errors(config) for line in _explain(error, schema))
+    return list(dict.fromkeys(lines))
+
+
+def _not_json(value: Any, key: str = "") -> Iterator[str]:
+    """What YAML can say and JSON cannot: keys that are no text, numbers that are not finite."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            here = f"{key}.{name}" if key else f"{name}"
+            if not isinstance(name, str):
+                yield f"{here}: the key {name!r} is not allowed; must be text, perhaps in quotes"
+            yield from _not_json(inner, here)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _not_json(inner, f"{key}[{i}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{key}: {value} is not allowed; must be a finite number"
+
+
+def _explain(error: ValidationError, schema: Schema) -> Iterator[str]:
+    """A line for each problem that one error of the schema stands for."""
+    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+    key = path.removeprefix(".")
+    below = f"{key}." if key else ""
+    value: Any = error.instance
+    here: Any = error.schema
+    if "propertyNames" in error.schema_path:
+        yield f"{below}{value}: the name {value!r} is not allowed; must have {_allowed(here)}"
+    elif error.validator == "additionalProperties":
+        known = here["properties"]
+        for name in value:
+            if name not in known:
+                yield f"{below}{name}: unknown key; must be {one_of(known, name)}"
+    elif error.validator == "required":
+        for name in here["required"]:
+            if name not in value:
+                missing = _resolve(here.get("properties", {}).get(name, {}), schema)
+                yield f"{below}{name}: missing; must be there, {_allowed(missing)}"
+    else:
+        hint = ""
+        if error.validator == "type" and _looks_like_a_number(value):
+            hint = ", not text (YAML takes 1e-10 for text: write 1.0e-10)"
+        yield f"{key or 'config'}: {show(value)} is not allowed; must be {_allowed(here)}{hint}"
+
+
+def _resolve(part: Schema, schema: Schema) -> Schema:
+    if "$ref" not in part:
+        return part
+    definition: Schema = schema["$defs"][part["$ref"].removeprefix("#/$defs/")]
+    return definition
+
+
+def _looks_like_a_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(value, str)
+
+
+def _allowed(part: Schema) -> str:
+    """What a part of the schema allows, in words."""
+    if "const" in part:
+        return show(part["const"])
+    if "enum" in part:
+        return one_of(part["enum"])
+    if "pattern" in part:
+        most = part["maxLength"]
+        return f"up to {most} letters, digits or _ . + -, the first a letter or digit"
+    types = as_list(part.get("type", "object"))
+    phrase = {
+        "integer": "an integer",
+        "number": "a number",
+        "string": "text",
+        "array": "a list",
+        "object": "a mapping of keys to values",
+    }[types[0]]
+    if "maximum" in part:
+        phrase += f" from {part['minimum']} to {part['maximum']}"
+    elif "minimum" in part:
+        phrase += f" of at least {part['minimum']}"
+    elif "exclusiveMinimum" in part:
+        phrase += f" above {part['exclusiveMinimum']}"
+    elif "minProperties" in part:
+        phrase += ", at least one"
+    if types[0] == "array":
+        phrase += f" of at least one value, none twice, each {_allowed(part['items'])}"
+    elif "array" in types:
+        phrase += ", or a list of such values, none twice"
+    return phrase
+
+
+def one_of(names: Iterable[Any], wrong: str | None = None) -> str:
+    """The names as a choice, with the one that a wrong name may have meant."""
+    names = list(names)
+    if not names:
+        return "another, but there is none"
+    return f"one of {listed(names)}{meant(wrong, names) if wrong is not None else ''}"
+
+
+def meant(wrong: str, names: Iterable[str]) -> str:
+    """A question after the name that is closest to a wrong one, if any is close."""
+    close = difflib.get_close_matches(wrong, names, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def listed(values: Iterable[Any]) -> str:
+    """The values with commas between them."""
+    return ", ".join(str(value) for value in values)
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value of a grid as the list of its values."""
+    return value if isinstance(value, list) else [value]
+
+
+def show(value: Any, limit: int = 80) -> str:
+    """The value as Python writes it, cut to a line."""
+    text = repr(dict(value) if isinstance(value, Mapping) else value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

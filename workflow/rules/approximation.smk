@@ -1,0 +1,60 @@
+"""The estimated attention beside the exact softmax, with pretrained weights (section 5.2, A.3, A.4).
+
+In: results/data/<setting>.safetensors, results/pretrained/<setting>/<variant>.safetensors.
+Out: results/approximation/<setting>.csv, the errors by number of features, and _matrices.csv, some
+of the matrices themselves; results/tables/diagram.csv, every matrix of one prompt's equivalence.
+"""
+
+if experiment.approximation_settings:
+
+    rule approximation:
+        input:
+            code=code("steps.approximation"),
+            data="results/data/{setting}.safetensors",
+            pretrained=f"results/pretrained/{{setting}}/{experiment.approximation_variant}.safetensors",
+        output:
+            errors="results/approximation/{setting}.csv",
+            matrices="results/approximation/{setting}_matrices.csv",
+        log:
+            "results/logs/approximation/{setting}.log",
+        benchmark:
+            "results/benchmarks/approximation/{setting}.tsv"
+        conda:
+            "../envs/python.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            config=lambda wildcards: experiment.approximation(wildcards.setting),
+        shell:
+            "python -m icl_contrastive.steps.approximation"
+            " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
+            " --errors {output.errors:q} --matrices {output.matrices:q} 2> {log:q}"
+
+
+if experiment.diagram_cell:
+
+    rule diagram:
+        input:
+            code=code("steps.diagram"),
+            data=f"results/data/{experiment.diagram_cell.setting}.safetensors",
+            pretrained=f"results/pretrained/{experiment.diagram_cell}.safetensors",
+        output:
+            "results/tables/diagram.csv",
+        log:
+            "results/logs/diagram.log",
+        benchmark:
+            "results/benchmarks/diagram.tsv"
+        conda:
+            "../envs/python.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            config=experiment.diagram(),
+        shell:
+            "python -m icl_contrastive.steps.diagram"
+            " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
+            " --output {output:q} 2> {log:q}"

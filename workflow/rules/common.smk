@@ -1,0 +1,77 @@
+"""What the other files share: the checked config, the code that a step consists of, and the way
+that Python is run."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.settings.types import DAGSettings
+
+PROJECT = Path(os.path.realpath(workflow.current_basedir)).parents[1]
+SOURCE = PROJECT / "src"
+sys.path.insert(0, str(SOURCE))
+
+from icl_contrastive.closure import import_closure
+from icl_contrastive.config import FIGURE_TABLES, ConfigError, check_file, read_experiment
+
+
+def checked_file(name):
+    """Path of the project's config file, after a check of it and of those of the command line."""
+    path = str(PROJECT / name)
+    try:
+        for file in [path, *workflow.overwrite_configfiles]:
+            check_file(file)
+    except ConfigError as error:
+        sys.exit(str(error))
+    return path
+
+
+def checked_experiment(config):
+    """The experiment that the config describes; an invalid one ends the run here."""
+    schema = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
+    try:
+        return read_experiment(config, yaml.safe_load(schema.read_text(encoding="utf-8")))
+    except ConfigError as error:
+        sys.exit(str(error))
+
+
+def any_of(names):
+    """Pattern of a wildcard that is one of the names."""
+    return "|".join(map(re.escape, names))
+
+
+def code(module):
+    """Source files that a module of the package loads, as inputs: an edit reruns the step.
+
+    Relative where possible, so that a project that has moved is not run again.
+    """
+    here = os.path.realpath(os.getcwd())
+    return [
+        os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+        for path in import_closure(f"icl_contrastive.{module}", SOURCE)
+    ]
+
+
+def figure_tables(figure):
+    """The tables that a figure is drawn from, by the name of the option that takes them."""
+    return {
+        table: f"results/tables/{experiment.figure_table(figure, table)}.csv"
+        for table in FIGURE_TABLES[figure]
+    }
+
+
+# Snakemake spares a touched input whose checksum is unchanged, but takes that of files below 1 MB
+# only. The limit is an option of the command line, which nobody should have to know, and it reaches
+# the workflow after this file: so it is lifted in the class. Without this line only more is rerun.
+DAGSettings.max_checksum_file_size = property(lambda _: sys.maxsize, lambda _, limit: None)
+
+# `python` in a rule is the interpreter that runs Snakemake, and the package is the one beside this
+# file, whatever else is installed. A prefix is no part of a rule: a project or an environment that
+# has moved is not run again.
+interpreter = "python" if workflow.deployment_settings.deployment_method else sys.executable
+shell.prefix(
+    "set -euo pipefail; export PYTHONSAFEPATH=1 PYTHONPATH={SOURCE:q}; "
+    'python() {{ command {interpreter:q} "$@"; }}; '
+)

@@ -1,0 +1,26 @@
+"""Tasks and prompts of a setting (section 5.1, A.3).
+
+In: nothing. Out: results/data/<setting>.safetensors, the prompts of all runs, training and test.
+"""
+
+
+rule data:
+    input:
+        code=code("steps.data"),
+    output:
+        "results/data/{setting}.safetensors",
+    log:
+        "results/logs/data/{setting}.log",
+    benchmark:
+        "results/benchmarks/data/{setting}.tsv"
+    conda:
+        "../envs/python.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        config=lambda wildcards: experiment.data(wildcards.setting),
+    shell:
+        "python -m icl_contrastive.steps.data"
+        " --config {params.config:q} --output {output:q} 2> {log:q}"

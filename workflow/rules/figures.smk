@@ -1,0 +1,33 @@
+"""The figures, one rule each, named as its target: snakemake --cores 8 figure_5.
+
+In: tables in results/tables/, no tensors. Out: results/figures/<figure>.pdf and .png.
+"""
+
+for figure in experiment.figures:
+
+    rule:
+        name:
+            figure
+        input:
+            **figure_tables(figure),
+            code=code(f"figures.{figure}"),
+        output:
+            pdf=f"results/figures/{figure}.pdf",
+            png=f"results/figures/{figure}.png",
+        log:
+            f"results/logs/figures/{figure}.log",
+        benchmark:
+            f"results/benchmarks/figures/{figure}.tsv"
+        conda:
+            "../envs/python.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            module=f"icl_contrastive.figures.{figure}",
+            config=experiment.figure(figure),
+            tables=" ".join(f"--{name} {path}" for name, path in figure_tables(figure).items()),
+        shell:
+            "python -m {params.module} --config {params.config:q} {params.tables}"
+            " --output {output:q} 2> {log:q}"

@@ -1,0 +1,31 @@
+"""Pretraining of a variant in a setting, all runs in one job (A.3).
+
+In: results/data/<setting>.safetensors. Out: results/pretrained/<setting>/<variant>.safetensors, the
+weights, features and learning curves, first axis: run. Its progress is shown as it goes.
+"""
+
+
+rule pretrain:
+    input:
+        code=code("steps.pretrain"),
+        data="results/data/{setting}.safetensors",
+    output:
+        "results/pretrained/{setting}/{variant}.safetensors",
+    log:
+        "results/logs/pretrained/{setting}/{variant}.log",
+    benchmark:
+        "results/benchmarks/pretrained/{setting}/{variant}.tsv"
+    conda:
+        "../envs/python.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        config=lambda wildcards: experiment.pretrain(wildcards.setting, wildcards.variant),
+        # A function of the input is not compared with the last run: no result depends on the device.
+        device=lambda wildcards, input: experiment.config["execution"]["device"],
+    shell:
+        "python -m icl_contrastive.steps.pretrain"
+        " --config {params.config:q} --device {params.device}"
+        " --data {input.data:q} --output {output:q} 2>&1 | tee {log:q}"
