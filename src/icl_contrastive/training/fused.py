@@ -27,7 +27,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from icl_contrastive.training.simd import exp, fma, lanes, load, splat, store, subtract
+from icl_contrastive.training.simd import add, exp, fma, lanes, load, splat, store, subtract, total
 
 if TYPE_CHECKING:
     from icl_contrastive.variants.base import Mixing
@@ -42,6 +42,8 @@ if os.access(_HERE, os.W_OK) and not os.environ.get("NUMBA_CACHE_DIR"):
     numba.config.CACHE_DIR = str(_HERE / "__pycache__" / f"numba-{_SOURCES.hexdigest()[:16]}")
 
 ROWS = 8  # tokens per tile
+COLUMNS = 4  # coordinates of ω per tile
+BLOCK = 608  # features, at most, whose exponentials and ω stay in the first level of cache
 
 
 class Kernel(NamedTuple):
@@ -50,20 +52,21 @@ class Kernel(NamedTuple):
     Features are padded to whole vectors, with log weight −∞ so that they count nothing.
     """
 
-    omega_t: Array  # (d, m): Ωᵀ
-    omega_lanes: Array  # (blocks, m, lanes): Ω with a last column of ones, in blocks of lanes
+    omega_t: Array  # (rows, m): Ωᵀ, with rows of zeros up to a multiple of COLUMNS
     log_weight: Array  # (m,): 2 b, less its maximum
     no_weight: Array  # (m,): zeros
+    block: int  # features that are worked on at a time
+    lanes: int  # entries of a vector
     shift_slope: Any  # shift of the exponent per unit of the norm
     exact: bool  # exact softmax scores kᵀq instead
 
 
 class Stacks(NamedTuple):
-    """Weights or gradients of one run, transposed."""
+    """Weights or gradients of one run, transposed, output coordinates padded to whole vectors."""
 
-    query: Array  # (d, d)
-    key: Array  # (1 + g2 layers, d, d)
-    value: Array  # (1 + g1 layers, d, d)
+    query: Array  # (1, d, width)
+    key: Array  # (1 + g2 layers, d, width)
+    value: Array  # (1 + g1 layers, d, width)
 
 
 class Mix(NamedTuple):
@@ -78,31 +81,35 @@ class Mix(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Memory of one prompt's forward and backward pass; n rows padded to whole tiles."""
+    """Memory of one prompt's forward and backward pass.
 
-    key_x: Array  # (2 + g2 layers, n, d): tokens, then the output of every layer
-    key_slope: Array  # (1 + g2 layers, n, d): derivative of every layer's activation
-    value_x: Array  # (2 + g1 layers, n, d)
-    value_slope: Array  # (1 + g1 layers, n, d)
-    keys: Array  # (padded n, d)
-    queries: Array  # (padded n, d); only the last token's, unless there are own negatives
-    sums: Array  # (padded n, d): k_i + q
-    shift: Array  # (padded n,)
-    exponentials: Array  # (ROWS, m)
-    tilted: Array  # (blocks, padded n, lanes): Σ_f exp(…) ω_f, and Σ_f exp(…) in the last column
+    The n tokens are padded to whole tiles of ROWS, d + 1 to the whole vectors of ``width``.
+    """
+
+    key_x: Array  # (2 + g2 layers, rows, width): tokens, then the output of every layer
+    key_slope: Array  # (1 + g2 layers, rows, width): derivative of every layer's activation
+    value_x: Array  # (2 + g1 layers, rows, width)
+    value_slope: Array  # (1 + g1 layers, rows, width)
+    query_x: Array  # (2, rows, width); only the last token, unless there are own negatives
+    keys: Array  # (rows, d)
+    queries: Array  # (rows, d); likewise
+    sums: Array  # (rows, d): k_i + q
+    shift: Array  # (rows,)
+    exponentials: Array  # (ROWS, block)
+    sums_by_lane: Array  # (rows, padded d + 1, lanes): ``tilted`` before its lanes are summed
+    tilted: Array  # (rows, d + 1): Σ_f exp(…) ω_f, and Σ_f exp(…) in the last column
     attention: Array  # (n,): scores, then weights
     coefficients: Array  # (n,)
     repulsion: Array  # (N, N): weight of value j in the repulsion from i
-    key_features: Array  # (padded n, m), only for own negatives
-    query_features: Array  # (padded n, m), likewise
-    own_scores: Array  # (N,)
-    own_shift: Array  # (padded n,)
+    key_features: Array  # (blocks, rows, block), only for own negatives
+    query_features: Array  # (blocks, rows, block), likewise
+    key_factor: Array  # (rows,): what key_features lack to be φ(k)
+    own_scores: Array  # (rows,)
     error: Array  # (d_y,)
     grad_coefficients: Array  # (n,)
     grad_attention: Array  # (n,)
-    grad_query: Array  # (d,)
-    delta: Array  # (n, d)
-    delta_below: Array  # (n, d)
+    delta: Array  # (rows, width)
+    delta_below: Array  # (rows, width)
     scale: Any  # d^(−1/4), on keys and queries
 
 
@@ -116,16 +123,29 @@ def jit(function: Any) -> Any:
 
 
 @jit
-def multiply_exp(z: Array, shift: Array, weight: Array, kernel: Kernel, tile: int, out: Array):
-    """out = exp(z Ωᵀ + weight − shift) for the ROWS rows of z from ``tile`` on: (ROWS, m)."""
-    d, m = kernel.omega_t.shape
-    width = kernel.omega_lanes.shape[2]
-    rows, omega, flat = z.reshape(-1), kernel.omega_t.reshape(-1), out.reshape(-1)
+def multiply_exp(
+    z: Array,
+    shift: Array,
+    weight: Array,
+    kernel: Kernel,
+    start: int,
+    tile: int,
+    out: Array,
+    sums_by_lane: Array,
+):
+    """out = exp(z Ωᵀ + weight − shift) for a tile of tokens and a block of features.
+
+    Its sums over features are added to the last entry of ``sums_by_lane``.
+    """
+    d, m, width, block = z.shape[1], kernel.omega_t.shape[1], kernel.lanes, kernel.block
+    omega, sums, stride = kernel.omega_t, sums_by_lane, sums_by_lane.shape[1] * width
     for half in range(0, ROWS, 4):  # 4 rows × 2 vectors of features stay in registers
-        row = tile + half
+        row, p, q = tile + half, (tile + half + 1) * stride - width, half * block
         shift0, shift1 = splat(shift[row]), splat(shift[row + 1])
         shift2, shift3 = splat(shift[row + 2]), splat(shift[row + 3])
-        for f in range(0, m, 2 * width):
+        sum0, sum1 = load(sums, p), load(sums, p + stride)
+        sum2, sum3 = load(sums, p + 2 * stride), load(sums, p + 3 * stride)
+        for f in range(start, start + block, 2 * width):
             weight0, weight1 = load(weight, f), load(weight, f + width)
             e00, e01 = subtract(weight0, shift0), subtract(weight1, shift0)
             e10, e11 = subtract(weight0, shift1), subtract(weight1, shift1)
@@ -133,210 +153,334 @@ def multiply_exp(z: Array, shift: Array, weight: Array, kernel: Kernel, tile: in
             e30, e31 = subtract(weight0, shift3), subtract(weight1, shift3)
             for c in range(d):
                 omega0, omega1 = load(omega, c * m + f), load(omega, c * m + f + width)
-                x = splat(rows[row * d + c])
+                x = splat(z[row, c])
                 e00, e01 = fma(x, omega0, e00), fma(x, omega1, e01)
-                x = splat(rows[(row + 1) * d + c])
+                x = splat(z[row + 1, c])
                 e10, e11 = fma(x, omega0, e10), fma(x, omega1, e11)
-                x = splat(rows[(row + 2) * d + c])
+                x = splat(z[row + 2, c])
                 e20, e21 = fma(x, omega0, e20), fma(x, omega1, e21)
-                x = splat(rows[(row + 3) * d + c])
+                x = splat(z[row + 3, c])
                 e30, e31 = fma(x, omega0, e30), fma(x, omega1, e31)
-            store(flat, half * m + f, exp(e00))
-            store(flat, half * m + f + width, exp(e01))
-            store(flat, (half + 1) * m + f, exp(e10))
-            store(flat, (half + 1) * m + f + width, exp(e11))
-            store(flat, (half + 2) * m + f, exp(e20))
-            store(flat, (half + 2) * m + f + width, exp(e21))
-            store(flat, (half + 3) * m + f, exp(e30))
-            store(flat, (half + 3) * m + f + width, exp(e31))
+            e00, e01, e10, e11 = exp(e00), exp(e01), exp(e10), exp(e11)
+            e20, e21, e30, e31 = exp(e20), exp(e21), exp(e30), exp(e31)
+            sum0, sum1 = add(sum0, add(e00, e01)), add(sum1, add(e10, e11))
+            sum2, sum3 = add(sum2, add(e20, e21)), add(sum3, add(e30, e31))
+            g = q + f - start
+            store(out, g, e00)
+            store(out, g + width, e01)
+            store(out, g + block, e10)
+            store(out, g + block + width, e11)
+            store(out, g + 2 * block, e20)
+            store(out, g + 2 * block + width, e21)
+            store(out, g + 3 * block, e30)
+            store(out, g + 3 * block + width, e31)
+        store(sums, p, sum0)
+        store(sums, p + stride, sum1)
+        store(sums, p + 2 * stride, sum2)
+        store(sums, p + 3 * stride, sum3)
 
 
 @jit
-def multiply_omega(exponentials: Array, kernel: Kernel, tile: int, tilted: Array):
-    """tilted = exponentials [Ω, 1] for the ROWS tokens from ``tile`` on."""
-    blocks, m, width = kernel.omega_lanes.shape
-    p = exponentials.reshape(-1)
-    for block in range(blocks):
-        omega, out = kernel.omega_lanes[block].reshape(-1), tilted[block].reshape(-1)
-        zero = splat(p[0] - p[0])
-        t0, t1, t2, t3, t4, t5, t6, t7 = zero, zero, zero, zero, zero, zero, zero, zero
-        for f in range(m):
-            w = load(omega, f * width)
-            t0 = fma(splat(p[f]), w, t0)
-            t1 = fma(splat(p[m + f]), w, t1)
-            t2 = fma(splat(p[2 * m + f]), w, t2)
-            t3 = fma(splat(p[3 * m + f]), w, t3)
-            t4 = fma(splat(p[4 * m + f]), w, t4)
-            t5 = fma(splat(p[5 * m + f]), w, t5)
-            t6 = fma(splat(p[6 * m + f]), w, t6)
-            t7 = fma(splat(p[7 * m + f]), w, t7)
-        store(out, tile * width, t0)
-        store(out, (tile + 1) * width, t1)
-        store(out, (tile + 2) * width, t2)
-        store(out, (tile + 3) * width, t3)
-        store(out, (tile + 4) * width, t4)
-        store(out, (tile + 5) * width, t5)
-        store(out, (tile + 6) * width, t6)
-        store(out, (tile + 7) * width, t7)
+def multiply_omega(exponentials: Array, kernel: Kernel, start: int, tile: int, sums_by_lane: Array):
+    """Add exponentials Ω of a tile of tokens and a block of features to ``sums_by_lane``."""
+    m, width, block = kernel.omega_t.shape[1], kernel.lanes, kernel.block
+    y, omega, sums = exponentials, kernel.omega_t, sums_by_lane
+    stride = sums_by_lane.shape[1] * width
+    for half in range(0, ROWS, 4):
+        q = half * block
+        for c in range(0, kernel.omega_t.shape[0], COLUMNS):  # 4 rows × 4 columns in registers
+            p0 = (tile + half) * stride + c * width
+            p1, p2, p3 = p0 + stride, p0 + 2 * stride, p0 + 3 * stride
+            a00, a01 = load(sums, p0), load(sums, p0 + width)
+            a02, a03 = load(sums, p0 + 2 * width), load(sums, p0 + 3 * width)
+            a10, a11 = load(sums, p1), load(sums, p1 + width)
+            a12, a13 = load(sums, p1 + 2 * width), load(sums, p1 + 3 * width)
+            a20, a21 = load(sums, p2), load(sums, p2 + width)
+            a22, a23 = load(sums, p2 + 2 * width), load(sums, p2 + 3 * width)
+            a30, a31 = load(sums, p3), load(sums, p3 + width)
+            a32, a33 = load(sums, p3 + 2 * width), load(sums, p3 + 3 * width)
+            for f in range(0, block, width):
+                w = c * m + start + f
+                w0, w1 = load(omega, w), load(omega, w + m)
+                w2, w3 = load(omega, w + 2 * m), load(omega, w + 3 * m)
+                x = load(y, q + f)
+                a00, a01 = fma(x, w0, a00), fma(x, w1, a01)
+                a02, a03 = fma(x, w2, a02), fma(x, w3, a03)
+                x = load(y, q + block + f)
+                a10, a11 = fma(x, w0, a10), fma(x, w1, a11)
+                a12, a13 = fma(x, w2, a12), fma(x, w3, a13)
+                x = load(y, q + 2 * block + f)
+                a20, a21 = fma(x, w0, a20), fma(x, w1, a21)
+                a22, a23 = fma(x, w2, a22), fma(x, w3, a23)
+                x = load(y, q + 3 * block + f)
+                a30, a31 = fma(x, w0, a30), fma(x, w1, a31)
+                a32, a33 = fma(x, w2, a32), fma(x, w3, a33)
+            store(sums, p0, a00)
+            store(sums, p0 + width, a01)
+            store(sums, p0 + 2 * width, a02)
+            store(sums, p0 + 3 * width, a03)
+            store(sums, p1, a10)
+            store(sums, p1 + width, a11)
+            store(sums, p1 + 2 * width, a12)
+            store(sums, p1 + 3 * width, a13)
+            store(sums, p2, a20)
+            store(sums, p2 + width, a21)
+            store(sums, p2 + 2 * width, a22)
+            store(sums, p2 + 3 * width, a23)
+            store(sums, p3, a30)
+            store(sums, p3 + width, a31)
+            store(sums, p3 + 2 * width, a32)
+            store(sums, p3 + 3 * width, a33)
+
+
+@jit
+def log_mean_exp(kernel: Kernel, work: Workspace, tilt: bool):
+    """Fill ``work.tilted`` for all tokens' k_i + q; only its sums without ``tilt``."""
+    rows, d = work.sums.shape
+    last = work.sums_by_lane.shape[1] - 1
+    work.sums_by_lane[:] = 0
+    for start in range(0, kernel.omega_t.shape[1], kernel.block):
+        for tile in range(0, rows, ROWS):
+            multiply_exp(
+                work.sums,
+                work.shift,
+                kernel.log_weight,
+                kernel,
+                start,
+                tile,
+                work.exponentials,
+                work.sums_by_lane,
+            )
+            if tilt:
+                multiply_omega(work.exponentials, kernel, start, tile, work.sums_by_lane)
+    for i in range(work.attention.size):
+        p = i * (last + 1)
+        work.tilted[i, d] = total(load(work.sums_by_lane, (p + last) * kernel.lanes))
+        if tilt:
+            for c in range(d):
+                work.tilted[i, c] = total(load(work.sums_by_lane, (p + c) * kernel.lanes))
 
 
 @jit
 def norm_squared(x: Array):
-    total = x[0] - x[0]
+    """‖x‖² of a vector."""
+    squares = x[0] - x[0]
     for c in range(x.size):
-        total += x[c] * x[c]
-    return total
+        squares += x[c] * x[c]
+    return squares
 
 
 @jit
-def forward_stack(stack: Array, x: Array, slope: Array, first: int):
-    """Fill x[1:] from x[0], and the slopes; the last layer only from column ``first`` on."""
-    layers, d, _ = stack.shape
+def forward_stack(stack: Array, lane_count: int, first: int, row: int, x: Array, slope: Array):
+    """Fill x[1:] from x[0], and the slopes, for the tokens from ``row`` on.
+
+    Of the last layer's outputs, GELU is taken only from coordinate ``first`` on.
+    """
+    layers, d, width = stack.shape
+    rows = x.shape[1]
+    zero = splat(x[0, 0, 0] - x[0, 0, 0])
     for layer in range(layers):
         low = first if layer == layers - 1 else 0
-        for i in range(x.shape[1]):
-            above, below = x[layer + 1, i], x[layer, i]
-            above[low:] = 0
-            for c in range(d):
-                for o in range(low, d):
-                    above[o] += below[c] * stack[layer, c, o]
-            if layer > 0:
+        for i in range(row, rows):
+            for part in range(0, width, lane_count):
+                above = zero
+                for c in range(d):
+                    w = load(stack, (layer * d + c) * width + part)
+                    above = fma(splat(x[layer, i, c]), w, above)
+                store(x, ((layer + 1) * rows + i) * width + part, above)
+        if layer > 0:
+            for i in range(row, rows):
                 for o in range(low, d):  # GELU(u) = u Φ(u), GELU'(u) = Φ(u) + u Φ'(u)
-                    u = above[o]
+                    u = x[layer + 1, i, o]
                     cdf = 0.5 * (1 + math.erf(u * math.sqrt(0.5)))
                     pdf = math.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
                     slope[layer, i, o] = cdf + u * pdf
-                    above[o] = u * cdf
+                    x[layer + 1, i, o] = u * cdf
 
 
 @jit
 def backward_stack(
-    stack: Array, x: Array, slope: Array, first: int, work: Workspace, gradient: Array
+    stack: Array,
+    lane_count: int,
+    x: Array,
+    slope: Array,
+    work: Workspace,
+    gradient: Array,
 ):
-    """Add to the gradient of every layer, from ``work.delta`` = ∂L/∂ output of the last one."""
-    layers, d, _ = stack.shape
+    """Add to the gradient of every layer, from ``work.delta`` = ∂L/∂ output of the last one.
+
+    Coordinates of ``work.delta`` that the loss does not depend on are zero.
+    """
+    layers, d, width = stack.shape
     delta, below = work.delta, work.delta_below
-    n = delta.shape[0]
+    n = work.attention.size
     for layer in range(layers - 1, -1, -1):
-        low = first if layer == layers - 1 else 0
-        for i in range(n):
-            if layer > 0:
-                for o in range(low, d):
-                    delta[i, o] *= slope[layer, i, o]
-            for c in range(d):
-                for o in range(low, d):
-                    gradient[layer, c, o] += x[layer, i, c] * delta[i, o]
-            if layer > 0:
-                for c in range(d):
-                    total = delta[i, low] * stack[layer, c, low]
-                    for o in range(low + 1, d):
-                        total += delta[i, o] * stack[layer, c, o]
-                    below[i, c] = total
         if layer > 0:
-            delta[:] = below
+            for i in range(n):
+                for o in range(width):
+                    delta[i, o] *= slope[layer, i, o]
+        for part in range(0, width, lane_count):
+            for c in range(d):
+                place = (layer * d + c) * width + part
+                grad = load(gradient, place)
+                for i in range(n):
+                    grad = fma(splat(x[layer, i, c]), load(delta, i * width + part), grad)
+                store(gradient, place, grad)
+        if layer > 0:
+            for i in range(n):
+                for c in range(d):
+                    product = delta[i, 0] * stack[layer, c, 0]
+                    for o in range(1, width):
+                        product += delta[i, o] * stack[layer, c, o]
+                    below[i, c] = product
+            for i in range(n):
+                delta[i, :d] = below[i, :d]
 
 
 @jit
-def rank(scores: Array, j: int, but: int):
-    """Rank of scores[j], 0 for the lowest, ties by position, not counting entry ``but``."""
+def rank(scores: Array, count: int, j: int):
+    """Rank of scores[j] among the first ``count``, 0 for the lowest, ties by position."""
     position = 0
-    for other in range(scores.size):
-        lower = scores[other] < scores[j] or (scores[other] == scores[j] and other < j)
-        if lower and other != but:
-            position += 1
+    for other in range(count):
+        position += (scores[other] < scores[j]) | ((scores[other] == scores[j]) & (other < j))
     return position
+
+
+@jit
+def multiply_features(features: Array, i: int, others: Array, lane_count: int, out: Array):
+    """out[j] = features of token i · others' features of token j."""
+    blocks, rows, block = others.shape
+    x, y = features, others
+    zero = splat(features[0, 0, 0] - features[0, 0, 0])
+    for tile in range(0, rows, ROWS):
+        t0, t1, t2, t3, t4, t5, t6, t7 = zero, zero, zero, zero, zero, zero, zero, zero
+        for part in range(blocks):
+            q, p = (part * rows + i) * block, (part * rows + tile) * block
+            for f in range(0, block, lane_count):
+                a = load(x, q + f)
+                t0 = fma(a, load(y, p + f), t0)
+                t1 = fma(a, load(y, p + block + f), t1)
+                t2 = fma(a, load(y, p + 2 * block + f), t2)
+                t3 = fma(a, load(y, p + 3 * block + f), t3)
+                t4 = fma(a, load(y, p + 4 * block + f), t4)
+                t5 = fma(a, load(y, p + 5 * block + f), t5)
+                t6 = fma(a, load(y, p + 6 * block + f), t6)
+                t7 = fma(a, load(y, p + 7 * block + f), t7)
+        out[tile] = total(t0)
+        out[tile + 1] = total(t1)
+        out[tile + 2] = total(t2)
+        out[tile + 3] = total(t3)
+        out[tile + 4] = total(t4)
+        out[tile + 5] = total(t5)
+        out[tile + 6] = total(t6)
+        out[tile + 7] = total(t7)
+
+
+@jit
+def fill_features(x: Array, weight: Array, kernel: Kernel, work: Workspace, features: Array):
+    """features = exp(x Ωᵀ + weight − shift) of all tokens, with their shift in ``work``."""
+    for i in range(x.shape[0]):
+        work.shift[i] = kernel.shift_slope * math.sqrt(norm_squared(x[i]))
+    for part in range(features.shape[0]):
+        for tile in range(0, x.shape[0], ROWS):
+            out, start = features[part, tile : tile + ROWS], part * kernel.block
+            multiply_exp(x, work.shift, weight, kernel, start, tile, out, work.sums_by_lane)
 
 
 @jit
 def own_negatives(kernel: Kernel, mix: Mix, work: Workspace):
     """Fill ``work.repulsion`` from the scores of every demonstration as the query."""
-    demonstrations = work.own_scores.size
+    demonstrations, rows = work.attention.size - 1, work.keys.shape[0]
     if not kernel.exact:
-        for tile in range(0, work.keys.shape[0], ROWS):
-            for i in range(tile, tile + ROWS):
-                work.shift[i] = kernel.shift_slope * math.sqrt(norm_squared(work.keys[i]))
-            rows = work.key_features[tile : tile + ROWS]
-            multiply_exp(work.keys, work.shift, kernel.log_weight, kernel, tile, rows)
-        for tile in range(0, work.keys.shape[0], ROWS):
-            for i in range(tile, tile + ROWS):
-                # of no consequence for the ranks: the same for all keys
-                work.own_shift[i] = kernel.shift_slope * math.sqrt(norm_squared(work.queries[i]))
-            rows = work.query_features[tile : tile + ROWS]
-            multiply_exp(work.queries, work.own_shift, kernel.no_weight, kernel, tile, rows)
+        fill_features(work.queries, kernel.no_weight, kernel, work, work.query_features)
+        fill_features(work.keys, kernel.log_weight, kernel, work, work.key_features)
+        highest = -np.inf
+        for i in range(rows):
+            work.key_factor[i] = work.shift[i] - norm_squared(work.keys[i]) / 2
+            highest = max(highest, work.key_factor[i])
+        for i in range(rows):
+            work.key_factor[i] = math.exp(work.key_factor[i] - highest)
+    scores = work.own_scores
     for i in range(demonstrations):
-        for j in range(demonstrations):
-            if kernel.exact:
-                score = work.keys[j, 0] * work.queries[i, 0]
+        if kernel.exact:
+            for j in range(demonstrations):
+                product = work.keys[j, 0] * work.queries[i, 0]
                 for c in range(1, work.keys.shape[1]):
-                    score += work.keys[j, c] * work.queries[i, c]
-            else:
-                product = work.key_features[j, 0] * work.query_features[i, 0]
-                for f in range(1, work.key_features.shape[1]):
-                    product += work.key_features[j, f] * work.query_features[i, f]
-                score = math.log(product) + work.shift[j] - norm_squared(work.keys[j]) / 2
-            work.own_scores[j] = score
+                    product += work.keys[j, c] * work.queries[i, c]
+                scores[j] = product
+        else:  # up to a factor that all keys share
+            multiply_features(work.query_features, i, work.key_features, kernel.lanes, scores)
+            for j in range(demonstrations):
+                scores[j] *= work.key_factor[j]
+        scores[i] = np.inf  # ranks last, and repels itself by nothing
         for j in range(demonstrations):
-            if i == j:
-                work.repulsion[i, j] = 0
-            else:
-                work.repulsion[i, j] = mix.repulsion_by_rank[rank(work.own_scores, j, i)]
+            if i != j:
+                work.repulsion[i, j] = mix.repulsion_by_rank[rank(scores, demonstrations, j)]
 
 
 @jit
-def forward(tokens: Array, weights: Stacks, kernel: Kernel, mix: Mix, d_y: int, work: Workspace):
-    """Attention weights, coefficients and values of one prompt, into ``work``."""
+def forward(
+    tokens: Array,
+    weights: Stacks,
+    kernel: Kernel,
+    mix: Mix,
+    d_y: int,
+    work: Workspace,
+    tilt: bool,
+):
+    """Attention weights, coefficients and values of one prompt, into ``work``.
+
+    With ``tilt``, also the tilted means that the backward pass needs.
+    """
     n, d = tokens.shape
-    scale = work.scale
-    work.key_x[0] = tokens
-    work.value_x[0] = tokens
-    forward_stack(weights.key, work.key_x, work.key_slope, 0)
-    forward_stack(weights.value, work.value_x, work.value_slope, d - d_y)
-    for i in range(0 if mix.has_repulsion else n - 1, n):
-        for o in range(d):
-            total = tokens[i, 0] * weights.query[0, o]
-            for c in range(1, d):
-                total += tokens[i, c] * weights.query[c, o]
-            work.queries[i, o] = scale * total
-    query = work.queries[n - 1]
+    scale, lane_count = work.scale, kernel.lanes
+    work.key_x[0, :n, :d] = tokens
+    work.value_x[0, :n, :d] = tokens
+    work.query_x[0, :n, :d] = tokens
+    first_query = 0 if mix.has_repulsion else n - 1
+    forward_stack(weights.key, lane_count, 0, 0, work.key_x, work.key_slope)
+    forward_stack(weights.value, lane_count, d - d_y, 0, work.value_x, work.value_slope)
+    forward_stack(weights.query, lane_count, 0, first_query, work.query_x, work.key_slope)
     for i in range(n):
         for c in range(d):
             work.keys[i, c] = scale * work.key_x[-1, i, c]
+    for i in range(first_query, n):
+        for c in range(d):
+            work.queries[i, c] = scale * work.query_x[1, i, c]
+    query = work.queries[n - 1]
 
     scores = work.attention
     if kernel.exact:
         for i in range(n):
-            total = work.keys[i, 0] * query[0]
+            product = work.keys[i, 0] * query[0]
             for c in range(1, d):
-                total += work.keys[i, c] * query[c]
-            scores[i] = total
+                product += work.keys[i, c] * query[c]
+            scores[i] = product
     else:
         for i in range(n):
             for c in range(d):
                 work.sums[i, c] = work.keys[i, c] + query[c]
             work.shift[i] = kernel.shift_slope * math.sqrt(norm_squared(work.sums[i]))
-        block, lane = d // work.tilted.shape[2], d % work.tilted.shape[2]
-        for tile in range(0, work.sums.shape[0], ROWS):
-            multiply_exp(work.sums, work.shift, kernel.log_weight, kernel, tile, work.exponentials)
-            multiply_omega(work.exponentials, kernel, tile, work.tilted)
+        log_mean_exp(kernel, work, tilt)
         for i in range(n):  # without ‖q‖²/2 and log m, which all tokens share
-            log_sum = math.log(work.tilted[block, i, lane]) + work.shift[i]
+            log_sum = math.log(work.tilted[i, d]) + work.shift[i]
             scores[i] = log_sum - norm_squared(work.keys[i]) / 2
 
     highest = scores[0]
     for i in range(1, n):
         highest = max(highest, scores[i])
-    total = scores[0] - scores[0]
+    normalizer = scores[0] - scores[0]
     for i in range(n):
         scores[i] = math.exp(scores[i] - highest)
-        total += scores[i]
+        normalizer += scores[i]
     attention = scores
     for i in range(n):
-        attention[i] /= total
+        attention[i] /= normalizer
 
     for j in range(n):
         work.coefficients[j] = mix.gain[j] * attention[j] + mix.offset[j]
         if mix.has_ranks:
-            work.coefficients[j] += mix.offset_by_rank[rank(attention, j, -1)]
+            work.coefficients[j] += mix.offset_by_rank[rank(attention, n, j)]
     if mix.has_repulsion:
         own_negatives(kernel, mix, work)
         for i in range(n - 1):
@@ -345,34 +489,36 @@ def forward(tokens: Array, weights: Stacks, kernel: Kernel, mix: Mix, d_y: int, 
 
 
 @jit
-def squared_error(target: Array, work: Workspace):
+def squared_error(target: Array, d: int, work: Workspace):
     """‖ŷ − y‖², leaving ŷ − y in ``work.error``."""
-    n, d, d_y = work.coefficients.size, work.value_x.shape[2], target.size
-    total = target[0] - target[0]
-    for o in range(d_y):
+    low = d - target.size
+    squares = target[0] - target[0]
+    for o in range(target.size):
         error = -target[o]
-        for i in range(n):
-            error += work.coefficients[i] * work.value_x[-1, i, d - d_y + o]
+        for i in range(work.coefficients.size):
+            error += work.coefficients[i] * work.value_x[-1, i, low + o]
         work.error[o] = error
-        total += error * error
-    return total
+        squares += error * error
+    return squares
 
 
 @jit
 def backward(weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, gradients: Stacks):
     """Add the gradient of ‖ŷ − y‖² of the prompt in ``work`` to ``gradients``."""
-    n, d, d_y = work.coefficients.size, work.value_x.shape[2], work.error.size
-    scale, attention, low = work.scale, work.attention, d - work.error.size
+    n, d, d_y = work.coefficients.size, work.keys.shape[1], work.error.size
+    scale, attention, delta = work.scale, work.attention, work.delta
+    lane_count = kernel.lanes
 
     # through ŷ = Σ c_i v_i
+    delta[:] = 0
     for i in range(n):
-        grad = work.grad_attention[i] - work.grad_attention[i]
+        grad = attention[0] - attention[0]
         for o in range(d_y):
             slope = 2 * work.error[o]
-            grad += slope * work.value_x[-1, i, low + o]
-            work.delta[i, low + o] = slope * work.coefficients[i]
+            grad += slope * work.value_x[-1, i, d - d_y + o]
+            delta[i, d - d_y + o] = slope * work.coefficients[i]
         work.grad_coefficients[i] = grad
-    backward_stack(weights.value, work.value_x, work.value_slope, low, work, gradients.value)
+    backward_stack(weights.value, lane_count, work.value_x, work.value_slope, work, gradients.value)
 
     # through c = Mixing(a) and a = softmax(s)
     mean = attention[0] - attention[0]
@@ -383,34 +529,37 @@ def backward(weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, gradien
                 grad -= work.repulsion[i, j] * work.grad_coefficients[j]
         work.grad_attention[i] = grad
         mean += attention[i] * grad
+
     # through s_i: ∂s_i/∂k_i = t_i − k_i and ∂s_i/∂q = t_i − q, where Σ ∂L/∂s_i = 0 drops q
-    work.grad_query[:] = 0
-    query = work.queries[n - 1]
-    width = work.tilted.shape[2]
+    query, grad_query = work.queries[n - 1], work.delta_below[n - 1]
+    grad_query[:] = 0
     for i in range(n):
-        grad = attention[i] * (work.grad_attention[i] - mean)
+        grad = scale * attention[i] * (work.grad_attention[i] - mean)
         if kernel.exact:
             for c in range(d):
-                work.grad_query[c] += grad * work.keys[i, c]
-                work.delta[i, c] = scale * grad * query[c]
+                grad_query[c] += grad * work.keys[i, c]
+                delta[i, c] = grad * query[c]
         else:
-            share = grad / work.tilted[d // width, i, d % width]
+            share = grad / work.tilted[i, d]
             for c in range(d):
-                tilted = share * work.tilted[c // width, i, c % width]
-                work.grad_query[c] += tilted
-                work.delta[i, c] = scale * (tilted - grad * work.keys[i, c])
-    backward_stack(weights.key, work.key_x, work.key_slope, 0, work, gradients.key)
+                tilted = share * work.tilted[i, c]
+                grad_query[c] += tilted
+                delta[i, c] = tilted - grad * work.keys[i, c]
     for c in range(d):
         for o in range(d):
-            gradients.query[c, o] += scale * work.key_x[0, n - 1, c] * work.grad_query[o]
+            gradients.query[0, c, o] += work.query_x[0, n - 1, c] * grad_query[o]
+    backward_stack(weights.key, lane_count, work.key_x, work.key_slope, work, gradients.key)
 
 
 @jit
-def descend(weights: Array, gradient: Array, rate: Any):
-    w, g = weights.reshape(-1), gradient.reshape(-1)
-    for index in range(w.size):
-        w[index] -= rate * g[index]
-        g[index] = 0
+def take_step(weights: Array, gradient: Array, learning_rate: Any):
+    """Move the weights against the gradient, and clear it."""
+    layers, d, width = weights.shape
+    for layer in range(layers):
+        for c in range(d):
+            for o in range(width):
+                weights[layer, c, o] -= learning_rate * gradient[layer, c, o]
+                gradient[layer, c, o] = 0
 
 
 @jit
@@ -425,15 +574,15 @@ def train_prompts(
     learning_rate: Any,
 ):
     """One SGD step for each prompt in turn; the mean of the squared errors met on the way."""
-    total = 0.0
+    squares = 0.0
     for p in range(tokens.shape[0]):
-        forward(tokens[p], weights, kernel, mix, targets.shape[1], work)
-        total += squared_error(targets[p], work)
+        forward(tokens[p], weights, kernel, mix, targets.shape[1], work, True)
+        squares += squared_error(targets[p], tokens.shape[2], work)
         backward(weights, kernel, mix, work, gradients)
-        descend(weights.query, gradients.query, learning_rate)
-        descend(weights.key, gradients.key, learning_rate)
-        descend(weights.value, gradients.value, learning_rate)
-    return total / tokens.shape[0]
+        take_step(weights.query, gradients.query, learning_rate)
+        take_step(weights.key, gradients.key, learning_rate)
+        take_step(weights.value, gradients.value, learning_rate)
+    return squares / tokens.shape[0]
 
 
 @jit
@@ -441,11 +590,11 @@ def evaluate(
     weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, tokens: Array, targets: Array
 ):
     """Mean squared error over prompts."""
-    total = 0.0
+    squares = 0.0
     for p in range(tokens.shape[0]):
-        forward(tokens[p], weights, kernel, mix, targets.shape[1], work)
-        total += squared_error(targets[p], work)
-    return total / tokens.shape[0]
+        forward(tokens[p], weights, kernel, mix, targets.shape[1], work, False)
+        squares += squared_error(targets[p], tokens.shape[2], work)
+    return squares / tokens.shape[0]
 
 
 def _ceil(count: int, multiple: int) -> int:
@@ -455,25 +604,26 @@ def _ceil(count: int, multiple: int) -> int:
 def build_kernel(omega: Array | None, log_weight: Array | None, d: int, dtype: Any) -> Kernel:
     """Lay out one run's features (m, d) and log weights (m,); exact softmax for None."""
     width = lanes(dtype)
+    padded_d = _ceil(d, COLUMNS)
     if omega is None or log_weight is None:
-        nothing = np.zeros((d, 0), dtype), np.zeros((1, 0, width), dtype), np.zeros(0, dtype)
-        return Kernel(*nothing, np.zeros(0, dtype), dtype.type(0), exact=True)
-    m = _ceil(omega.shape[0], 2 * width)
-    padded = np.zeros((m, d), dtype)
-    padded[: omega.shape[0]] = omega
-    with_ones = np.zeros((m, _ceil(d + 1, width)), dtype)
-    with_ones[:, :d] = padded
-    with_ones[:, d] = 1
+        empty = np.zeros((padded_d, 0), dtype)
+        return Kernel(empty, empty[0], empty[0], 0, width, dtype.type(0), exact=True)
+    count = len(omega)
+    block = _ceil(-(-count // -(-count // BLOCK)), 2 * width)
+    m = _ceil(count, block)
+    omega_t = np.zeros((padded_d, m), dtype)
+    omega_t[:d, :count] = omega.T
     weight = np.full(m, -1e30, dtype)
-    weight[: omega.shape[0]] = 2 * (log_weight - log_weight.max())
+    weight[:count] = 2 * (log_weight - log_weight.max())
     # The largest of m normal projections on a unit vector is about √(2 ln m) deviations.
-    deviation = float(np.sqrt((omega.astype(np.float64) ** 2).mean()))
+    deviation = math.sqrt(np.square(omega, dtype=np.float64).mean())
     return Kernel(
-        omega_t=np.ascontiguousarray(padded.T),
-        omega_lanes=np.ascontiguousarray(with_ones.reshape(m, -1, width).swapaxes(0, 1)),
+        omega_t=omega_t,
         log_weight=weight,
         no_weight=np.zeros(m, dtype),
-        shift_slope=dtype.type(deviation * math.sqrt(2 * math.log(max(2, omega.shape[0])))),
+        block=block,
+        lanes=width,
+        shift_slope=dtype.type(deviation * math.sqrt(2 * math.log(max(2, count)))),
         exact=False,
     )
 
@@ -490,39 +640,39 @@ def build_mix(mixing: Mixing, dtype: Any) -> Mix:
 
 def build_workspace(weights: Stacks, kernel: Kernel, mix: Mix, d_y: int) -> Workspace:
     """Memory for the prompts that the mixing is for."""
-    dtype, d, m = weights.query.dtype, weights.query.shape[0], kernel.omega_t.shape[1]
+    dtype, (_, d, width) = weights.query.dtype, weights.query.shape
     n = mix.gain.size
     rows = _ceil(n, ROWS)
-    blocks, _, width = kernel.omega_lanes.shape
-    own = rows if mix.has_repulsion else 0
+    own = kernel.omega_t.shape[1] // kernel.block if mix.has_repulsion and kernel.block else 0
 
     def zeros(*shape: int) -> Array:
         return np.zeros(shape, dtype)
 
     return Workspace(
-        key_x=zeros(1 + len(weights.key), n, d),
-        key_slope=zeros(len(weights.key), n, d),
-        value_x=zeros(1 + len(weights.value), n, d),
-        value_slope=zeros(len(weights.value), n, d),
+        key_x=zeros(1 + len(weights.key), rows, width),
+        key_slope=zeros(len(weights.key), rows, width),
+        value_x=zeros(1 + len(weights.value), rows, width),
+        value_slope=zeros(len(weights.value), rows, width),
+        query_x=zeros(2, rows, width),
         keys=zeros(rows, d),
         queries=zeros(rows, d),
         sums=zeros(rows, d),
         shift=zeros(rows),
-        exponentials=zeros(ROWS, m),
-        tilted=zeros(blocks, rows, width),
+        exponentials=zeros(ROWS, kernel.block),
+        sums_by_lane=zeros(rows, kernel.omega_t.shape[0] + 1, kernel.lanes),
+        tilted=zeros(rows, d + 1),
         attention=zeros(n),
         coefficients=zeros(n),
         repulsion=zeros(n - 1, n - 1),
-        key_features=zeros(own, m),
-        query_features=zeros(own, m),
-        own_scores=zeros(n - 1),
-        own_shift=zeros(rows),
+        key_features=zeros(own, rows, kernel.block),
+        query_features=zeros(own, rows, kernel.block),
+        key_factor=zeros(rows),
+        own_scores=zeros(rows),
         error=zeros(d_y),
         grad_coefficients=zeros(n),
         grad_attention=zeros(n),
-        grad_query=zeros(d),
-        delta=zeros(n, d),
-        delta_below=zeros(n, d),
+        delta=zeros(rows, width),
+        delta_below=zeros(rows, width),
         scale=dtype.type(d**-0.25),
     )
 
@@ -546,16 +696,18 @@ class FusedRun:
         mixing: Mixing,
         d_y: int,
     ) -> None:
-        dtype = weights["W_Q"].dtype
+        dtype, d = weights["W_Q"].dtype, len(weights["W_Q"])
+        width = _ceil(d + 1, lanes(dtype))
 
-        def stack(first: str, layers: str) -> Array:
+        def stack(first: str, layers: str = "") -> Array:
             matrices = [weights[first][None], *([weights[layers]] if layers in weights else [])]
-            return np.ascontiguousarray(np.concatenate(matrices).swapaxes(-1, -2))
+            transposed = np.concatenate(matrices).swapaxes(-1, -2)
+            padded = np.pad(transposed, ((0, 0), (0, 0), (0, width - d)))
+            return np.ascontiguousarray(padded)
 
-        query = np.ascontiguousarray(weights["W_Q"].T)
-        self._stacks = Stacks(query, stack("W_K", "g2"), stack("W_V", "g1"))
+        self._stacks = Stacks(stack("W_Q"), stack("W_K", "g2"), stack("W_V", "g1"))
         self._gradients = Stacks(*(np.zeros_like(array) for array in self._stacks))
-        self._kernel = build_kernel(omega, log_weight, query.shape[0], dtype)
+        self._kernel = build_kernel(omega, log_weight, d, dtype)
         self._mix = build_mix(mixing, dtype)
         self._work = build_workspace(self._stacks, self._kernel, self._mix, d_y)
 
@@ -573,8 +725,9 @@ class FusedRun:
     @property
     def weights(self) -> dict[str, Array]:
         """A copy of the weights, named and laid out as they were given."""
-        key, value = self._stacks.key.swapaxes(-1, -2), self._stacks.value.swapaxes(-1, -2)
-        weights = {"W_Q": self._stacks.query.T, "W_K": key[0], "W_V": value[0]}
+        d = self._stacks.query.shape[1]
+        query, key, value = (array[..., :d].swapaxes(-1, -2) for array in self._stacks)
+        weights = {"W_Q": query[0], "W_K": key[0], "W_V": value[0]}
         if len(value) > 1:
             weights["g1"] = value[1:]
         if len(key) > 1:

@@ -63,7 +63,7 @@ def _fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def load(typing_context: Any, array: Any, index: Any) -> Any:
-    """Vector of ``array[index : index + lanes]`` (flat, contiguous array)."""
+    """Entries ``index`` to ``index + lanes`` of a C-contiguous array, counted in its memory."""
     vector = Vector(array.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -76,7 +76,7 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store(typing_context: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write ``vector`` to ``array[index : index + lanes]`` (flat, contiguous array)."""
+    """Write ``vector`` to entries ``index`` to ``index + lanes`` of a C-contiguous array."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         offset = context.cast(builder, args[1], signature.args[1], types.intp)
@@ -113,6 +113,16 @@ def fma(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def add(typing_context: Any, x: Any, y: Any) -> Any:
+    """x + y."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args)
+
+    return x(x, y), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def subtract(typing_context: Any, x: Any, y: Any) -> Any:
     """x − y."""
 
@@ -126,43 +136,59 @@ def subtract(typing_context: Any, x: Any, y: Any) -> Any:
 def exp(typing_context: Any, x: Any) -> Any:
     """e^x by x = n ln 2 + r, |r| ≤ ln 2 / 2, and the Taylor polynomial of e^r.
 
-    Truncation is below half a unit in the last place. Arguments under the logarithm of the
+    The error is some units in the last place at most. Arguments under the logarithm of the
     smallest normal number give that number, those above that of the largest give infinity.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = _ir_type(x)
         if x.dtype.bitwidth == 32:
-            mantissa, bias, degree, lowest, highest, high = 23, 127, 7, -87.0, 89.0, 0.693359375
+            mantissa, bias, degree, lowest, highest = 23, 127, 6, -87.0, 89.0
+            logarithms = [math.log(2)]
         else:
             mantissa, bias, degree, lowest, highest = 52, 1023, 13, -708.0, 710.0
-            high = 0.693145751953125
-        low = float(np.log(np.longdouble(2)) - np.longdouble(high))  # ln 2 = high + low
+            high = 0.693145751953125  # ln 2 in two parts, n times the first of which is exact
+            logarithms = [high, float(np.log(np.longdouble(2)) - np.longdouble(high))]
 
         def constant(value: float) -> ir.Constant:
             return ir.Constant(kind, [value] * kind.count)
-
-        integers = ir.VectorType(ir.IntType(x.dtype.bitwidth), kind.count)
-
-        def integer(value: int) -> ir.Constant:
-            return ir.Constant(integers, [value] * kind.count)
 
         value = args[0]
         too_low = builder.fcmp_ordered("<", value, constant(lowest))
         value = builder.select(too_low, constant(lowest), value)
         too_high = builder.fcmp_ordered(">", value, constant(highest))
         value = builder.select(too_high, constant(highest), value)
-        # Adding 1.5 · 2^mantissa leaves round(x / ln 2) in the low bits of the sum.
-        magic = constant(1.5 * 2.0**mantissa)
+        # The low bits of the sum with 1.5 · 2^mantissa + bias hold round(x / ln 2) + bias.
+        magic = constant(1.5 * 2.0**mantissa + bias)
         shifted = _fma(builder, value, constant(1 / math.log(2)), magic)
         n = builder.fsub(shifted, magic)
-        r = _fma(builder, n, constant(-high), value)
-        r = _fma(builder, n, constant(-low), r)
+        r = value
+        for part in logarithms:
+            r = _fma(builder, n, constant(-part), r)
         series = constant(1 / math.factorial(degree))
         for power in range(degree - 1, -1, -1):
             series = _fma(builder, series, r, constant(1 / math.factorial(power)))
-        exponent = builder.add(builder.bitcast(shifted, integers), integer(bias))
-        two_to_n = builder.bitcast(builder.shl(exponent, integer(mantissa)), kind)
-        return builder.fmul(series, two_to_n)
+        integers = ir.VectorType(ir.IntType(x.dtype.bitwidth), kind.count)
+        exponent = builder.bitcast(shifted, integers)
+        exponent = builder.shl(exponent, ir.Constant(integers, [mantissa] * kind.count))
+        return builder.fmul(series, builder.bitcast(exponent, kind))
 
     return x(x), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def total(typing_context: Any, x: Any) -> Any:
+    """Sum of the lanes, in any order."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = args[0].type
+        name = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(kind.element, [kind.element, kind]),
+            f"llvm.vector.reduce.fadd.v{kind.count}{name}",
+        )
+        zero = ir.Constant(kind.element, 0.0)
+        return builder.call(function, [zero, args[0]], fastmath=("reassoc",))
+
+    return x.dtype(x), generate
