@@ -1,0 +1,240 @@
+"""What every figure needs besides its drawing: the command line, reading tables, saving.
+
+A figure module defines ``draw(config, <table>, ...) -> Figure`` and hands it to `main`, which makes
+the command line ``--config JSON --<table> PATH ... --output X.pdf X.png`` from it. Whatever is
+wrong with an input ends the program with one line that names the file or the key.
+"""
+
+import argparse
+import inspect
+import io
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from icl_contrastive.artifacts import write_atomically
+from icl_contrastive.figures import style
+
+Array = npt.NDArray[np.float64]
+
+# The columns that figures read, and their types. `d_r` of the matrices is empty for the exact one.
+_COLUMNS: dict[str, dict[str, type]] = {
+    "pretraining": {
+        "setting": str,
+        "variant": str,
+        "run": int,
+        "epoch": int,
+        "train_mse": float,
+        "test_mse": float,
+    },
+    "trajectory": {
+        "setting": str,
+        "variant": str,
+        "run": int,
+        "prompt": int,
+        "scheme": str,
+        "step": int,
+        "y_reference": float,
+        "cosine": float,
+        "y_layer": float,
+        "y_true": float,
+    },
+    "approximation": {
+        "setting": str,
+        "d_r": int,
+        "repeat": int,
+        "matrix": str,
+        "mse": float,
+        "mae": float,
+    },
+    "matrices": {
+        "setting": str,
+        "d_r": float,
+        "matrix": str,
+        "row": int,
+        "column": int,
+        "value": float,
+    },
+    "diagram": {"matrix": str, "row": int, "column": int, "value": float},
+}
+_MAY_BE_EMPTY = {("matrices", "d_r")}
+
+
+class Config(dict[str, Any]):
+    """A JSON object whose missing keys are reported as the user's mistake, not as a traceback."""
+
+    def __missing__(self, key: str) -> Any:
+        raise SystemExit(f"--config: the key {key!r} is missing; there are {sorted(self)}")
+
+
+def read_config(text: str) -> Config:
+    """Parse the value of ``--config``; raises SystemExit when it is no JSON object."""
+    try:
+        config = json.loads(text, object_hook=Config)
+    except json.JSONDecodeError as error:
+        raise SystemExit(f"--config: not valid JSON: {error}") from None
+    if not isinstance(config, Config):
+        raise SystemExit(f"--config: expected a JSON object, got {text!r}")
+    return config
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a tidy table, with the file they come from for messages."""
+
+    path: Path
+    rows: pd.DataFrame
+
+    def where(self, **values: object) -> "Table":
+        """The rows whose columns have these values; raises SystemExit when there are none."""
+        rows = self.rows
+        for column, value in values.items():
+            selected = rows[rows[column] == value]
+            if selected.empty:
+                there = ", ".join(str(other) for other in rows[column].unique()[:20])
+                wanted = ", ".join(f"{name} = {wish}" for name, wish in values.items())
+                raise SystemExit(
+                    f"{self.path}: no row with {wanted}: the column {column!r} has {there}"
+                )
+            rows = selected
+        return Table(self.path, rows)
+
+    def array(self, column: str) -> Array:
+        """One column as numbers, in the order of the rows."""
+        return self.rows[column].to_numpy(dtype=np.float64)
+
+    def pivot(self, index: str, columns: str | list[str], values: str) -> pd.DataFrame:
+        """Spread `values` over a complete grid; raises SystemExit on holes and repeated cells."""
+        keys = [index, *([columns] if isinstance(columns, str) else columns)]
+        if self.rows.duplicated(keys).any():
+            raise SystemExit(f"{self.path}: several rows share the same {', '.join(keys)}")
+        grid = self.rows.pivot(index=index, columns=columns, values=values)
+        if grid.isna().to_numpy().any():
+            raise SystemExit(f"{self.path}: rows are missing for some {', '.join(keys)}")
+        return grid
+
+    def matrix(self, **values: object) -> Array:
+        """The matrix that the columns ``row, column, value`` of the chosen rows spell out."""
+        return self.where(**values).pivot("row", "column", "value").to_numpy(dtype=np.float64)
+
+
+def read_table(name: str, path: Path) -> Table:
+    """Read the table `name`, with its known columns only and every value checked.
+
+    Raises SystemExit, naming the file, when it cannot be read, is empty, was cut off, lacks a
+    column or holds something that is no finite number where one belongs.
+    """
+    columns = _COLUMNS[name]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SystemExit(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SystemExit(f"{path}: not a text file") from None
+    if not text.strip():
+        raise SystemExit(f"{path}: the file is empty")
+    if not text.endswith("\n"):
+        raise SystemExit(f"{path}: the file ends in the middle of a line")
+    header = text.partition("\n")[0].strip().split(",")
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise SystemExit(f"{path}: the column {missing[0]!r} is missing; there are {header}")
+    try:
+        with warnings.catch_warnings():
+            # Lines longer than the header are only warned about.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            rows = pd.read_csv(io.StringIO(text), dtype=columns, index_col=False)
+            rows = rows[list(columns)]
+    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise SystemExit(f"{path}: damaged table: {str(error).strip()}") from None
+    if rows.empty:
+        raise SystemExit(f"{path}: the table has no rows")
+    for column, kind in columns.items():
+        bad = rows[column].isna()
+        if kind is float:
+            bad = ~np.isfinite(rows[column])
+        if bad.any() and (name, column) not in _MAY_BE_EMPTY:
+            line = int(np.flatnonzero(bad)[0]) + 2
+            raise SystemExit(f"{path}: line {line}: the value of {column!r} is empty or not finite")
+    return Table(path, rows)
+
+
+def save(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write the figure to every path, in the format of its suffix.
+
+    All formats are rendered before the first file appears, and each file appears whole. The bytes
+    depend on the figure alone: no date is written.
+    """
+    metadata: dict[str, dict[str, Any]] = {
+        ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        ".png": {"Software": None},
+    }
+    rendered: list[tuple[Path, bytes]] = []
+    for path in paths:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=path.suffix[1:], metadata=metadata[path.suffix])
+        rendered.append((path, buffer.getvalue()))
+    for path, content in rendered:
+        write_atomically(path, partial(_write_bytes, content))
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
+def _output_path(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in (".pdf", ".png"):
+        raise argparse.ArgumentTypeError(f"{text!r} ends neither in .pdf nor in .png")
+    return path
+
+
+def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None:
+    """Run one figure from the command line.
+
+    `draw` takes the config and one `Table` for each further parameter, which is a table's name; its
+    module's docstring is the program's description.
+    """
+    tables = list(inspect.signature(draw).parameters)[1:]
+    parser = argparse.ArgumentParser(
+        description=(inspect.getdoc(inspect.getmodule(draw)) or "").partition("\n")[0]
+    )
+    parser.add_argument("--config", required=True, metavar="JSON", help="the figure's settings")
+    for name in tables:
+        parser.add_argument(f"--{name}", required=True, type=Path, metavar="CSV")
+    parser.add_argument(
+        "--output", required=True, type=_output_path, nargs="+", metavar="FILE", help=".pdf, .png"
+    )
+    arguments = parser.parse_args(argv)
+    config = read_config(arguments.config)
+    with style.applied():
+        figure = draw(
+            config, **{name: read_table(name, getattr(arguments, name)) for name in tables}
+        )
+        save(figure, arguments.output)
+
+
+def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at a place given in inches from the figure's lower left corner."""
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def scientific(value: float, digits: int = 1) -> str:
+    r"""A number as mathtext for running text, e.g. ``$3.1\times10^{-16}$``; zero is ``0``."""
+    if value == 0.0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    if int(exponent) in (-2, -1, 0, 1):
+        return f"{value:.{digits + 1}g}"
+    return rf"${mantissa}\times10^{{{int(exponent)}}}$"

@@ -1,0 +1,73 @@
+"""Theorem 2's reading: the cosine similarity of the positive pairs along the descent.
+
+Config: ``setting, variant``. Tables: ``trajectory``.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from icl_contrastive.figures import style
+from icl_contrastive.figures.common import Array, Config, Table, main
+
+_BANDS = ((0.05, 0.95, 0.18), (0.25, 0.75, 0.32))
+_BIN_WIDTH = 0.05
+
+
+def draw(config: Config, trajectory: Table) -> Figure:
+    """The mean cosine of a prompt's N pairs: along the steps (left), at both ends (right)."""
+    rows = trajectory.where(
+        setting=config["setting"], variant=config["variant"], scheme="single_sample"
+    )
+    grid = rows.pivot("step", ["run", "prompt"], "cosine")
+    steps = grid.index.to_numpy(dtype=np.float64)
+    cosines = grid.to_numpy(dtype=np.float64)
+
+    figure = Figure(figsize=(style.PAGE_WIDTH, 2.3), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.8, 1), sharey=True)
+    for low, high, opacity in _BANDS:
+        left.fill_between(
+            steps,
+            np.quantile(cosines, low, axis=1),
+            np.quantile(cosines, high, axis=1),
+            color=style.VERMILLION,
+            alpha=opacity,
+            linewidth=0,
+            label=f"{low:.0%}–{high:.0%}",
+        )
+    left.plot(steps, np.median(cosines, axis=1), color=style.VERMILLION, label="median")
+    left.set_xlim(steps[0], steps[-1])
+    left.set_xlabel("gradient step (one demonstration each)")
+    left.set_ylabel(
+        r"$\cos(\hat{\boldsymbol{y}}^{(i)}, \boldsymbol{y}_\mathrm{std}^{(i)})$, mean over $i$"
+    )
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    _draw_ends(right, cosines[0], cosines[-1])
+    return figure
+
+
+def _draw_ends(axes: Axes, start: Array, end: Array) -> None:
+    """Histograms of the first and the last cosine over runs and prompts, with their medians."""
+    low = np.floor(min(start.min(), end.min()) / _BIN_WIDTH) * _BIN_WIDTH
+    edges = np.arange(low, 1.0 + _BIN_WIDTH / 2, _BIN_WIDTH)
+    for values, name, color, line, filled in (
+        (start, "before", style.DARK_GREY, (0, (3, 1)), False),
+        (end, "after", style.VERMILLION, "-", True),
+    ):
+        axes.hist(
+            values,
+            bins=edges.tolist(),
+            orientation="horizontal",
+            histtype="stepfilled" if filled else "step",
+            edgecolor=color,
+            facecolor=(color, 0.25),
+            linestyle=line,
+            linewidth=1.0,
+            label=f"{name}, median {np.median(values):.2f}".replace("-", "\N{MINUS SIGN}"),
+        )
+    axes.set_xlabel("prompts")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+
+if __name__ == "__main__":
+    main(draw)

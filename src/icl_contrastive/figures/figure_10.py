@@ -1,0 +1,84 @@
+"""Figure 10: the descent on the regularized loss, where it ends and where it should.
+
+Config: ``setting, variant, run, prompt``. Tables: ``trajectory``, with both conventions of the
+regularizer: in full at every single-sample step, and shared over the samples of an epoch.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from icl_contrastive.figures import style
+from icl_contrastive.figures.common import Config, Table, main
+from icl_contrastive.figures.trajectory import (
+    Descent,
+    draw_frame,
+    mark_end,
+    read_descent,
+    relative_deviations,
+)
+
+_SCHEMES = (
+    ("single_sample", "GD-CL, decay at every step", style.VERMILLION, "-"),
+    ("single_sample_shared_decay", "GD-CL, decay shared over an epoch", style.GREEN, (0, (3, 1))),
+)
+# The part of the descent that the zoom shows.
+_ZOOM = 0.1
+
+
+def draw(config: Config, trajectory: Table) -> Figure:
+    """Both descents in full (left) and their last steps enlarged (right)."""
+    figure = Figure(figsize=(style.PAGE_WIDTH, 2.5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    descents = [read_descent(config, trajectory, scheme) for scheme, *_ in _SCHEMES]
+    for axes in (left, right):
+        for descent, (_, label, color, line) in zip(descents, _SCHEMES, strict=True):
+            axes.plot(descent.step, descent.y_reference, color=color, linestyle=line, label=label)
+            mark_end(axes, descent, color)
+        draw_frame(axes, descents[0])
+    _zoom(right, descents)
+    (x_0, x_1), (y_0, y_1) = right.get_xlim(), right.get_ylim()
+    left.indicate_inset((x_0, y_0, x_1 - x_0, y_1 - y_0), edgecolor="black", linewidth=0.6, alpha=1)
+    right.spines[:].set_visible(True)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    same = {key: config[key] for key in ("setting", "variant")}
+    # The ends may lie close together: their notes stand apart, in the same order.
+    upper_first = sorted(zip(descents, _SCHEMES, strict=True), key=lambda pair: -_end(pair[0]))
+    for height, (descent, (scheme, _, color, _)) in zip((0.7, 0.3), upper_first, strict=True):
+        everywhere = relative_deviations(trajectory.where(**same, scheme=scheme))
+        own = abs(_end(descent) - descent.y_layer) / abs(descent.y_layer)
+        right.text(
+            1.04,
+            height,
+            f"off by {100 * own:.2g}%\n(median {100 * np.median(everywhere):.2g}%)",
+            transform=right.transAxes,
+            va="center",
+            color=color,
+            **style.SMALL,
+        )
+    return figure
+
+
+def _end(descent: Descent) -> float:
+    return float(descent.y_reference[-1])
+
+
+def _zoom(axes: Axes, descents: list[Descent]) -> None:
+    """Limit the axes to the last steps."""
+    steps = descents[0].step
+    start = steps[-1] * (1 - _ZOOM)
+    shown = [descent.y_reference[steps >= start] for descent in descents]
+    values = np.append(np.concatenate(shown), descents[0].y_layer)
+    # A descent that does not move needs limits too.
+    margin = 0.12 * float(np.ptp(values)) or 0.1
+    axes.set_xlim(start, steps[-1])
+    axes.set_ylim(values.min() - margin, values.max() + margin)
+    axes.set_ylabel("")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.set_xlabel(f"last {_ZOOM:.0%} of the steps")
+
+
+if __name__ == "__main__":
+    main(draw)

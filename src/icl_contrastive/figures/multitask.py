@@ -1,0 +1,49 @@
+"""Multi-task scenario (A.3): learning curves beside those of the single task.
+
+Config: ``setting`` (a new task for each prompt), ``base`` (the setting with one task), ``variant``
+and ``task``, which holds ``d_x`` and ``d_y``. Tables: ``pretraining``.
+"""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from icl_contrastive.figures import style
+from icl_contrastive.figures.common import Config, Table, main
+from icl_contrastive.figures.curves import draw_curve, read_curves, use_log_scale
+
+# With x ~ U(−1, 1)^{d_x}, E[x_j²] = 1/3, and with W_ij ~ N(0, 1), E[W_ij²] = 1.
+_VARIANCE_OF_X = 1 / 3
+_ERRORS = (("train_mse", "training", "-"), ("test_mse", "held-out", (0, (4, 1.5))))
+
+
+def draw(config: Config, pretraining: Table) -> Figure:
+    """Both scenarios in one panel, with the error of predicting zero."""
+    figure = Figure(figsize=(style.COLUMN_WIDTH, 2.6), layout="constrained")
+    axes = figure.subplots()
+    _draw_scenario(axes, config, pretraining, config["setting"], "a task per prompt")
+    # E‖y‖² = E‖Wx‖² = d_x · d_y · E[W_ij²] · E[x_j²]
+    zero = config["task"]["d_x"] * config["task"]["d_y"] * _VARIANCE_OF_X
+    label = rf"predicting 0: $d_x d_y/3 = {zero:.2f}$"
+    axes.axhline(zero, label=label, **style.TRUE_LINE)
+    _draw_scenario(axes, config, pretraining, config["base"], "one task")
+    use_log_scale(axes)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("mean squared error")
+    figure.legend(loc="outside upper center", ncols=2, columnspacing=1.0)
+    return figure
+
+
+def _draw_scenario(
+    axes: Axes, config: Config, pretraining: Table, setting: str, scenario: str
+) -> None:
+    """Training and held-out error of one setting."""
+    color = style.VERMILLION if setting == config["setting"] else style.BLUE
+    for column, name, line in _ERRORS:
+        epochs, errors = read_curves(pretraining, setting, config["variant"], column)
+        label = f"{scenario}, {name}"
+        draw_curve(axes, epochs, errors, color=color, linestyle=line, label=label)
+    axes.margins(x=0)
+
+
+if __name__ == "__main__":
+    main(draw)

@@ -1,0 +1,93 @@
+"""The descent of a reference model, step by step: what figures 3, 8 and 10 have in common."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from icl_contrastive.figures import style
+from icl_contrastive.figures.common import Array, Config, Table, scientific
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One reference model's prediction at the query along its single-sample steps."""
+
+    step: Array  # (steps + 1,)
+    y_reference: Array  # (steps + 1,)
+    y_layer: float
+    y_true: float
+
+
+def read_descent(config: Config, trajectory: Table, scheme: str) -> Descent:
+    """The descent of the config's ``setting, variant, run, prompt`` under one scheme."""
+    keys = ("setting", "variant", "run", "prompt")
+    rows = trajectory.where(**{key: config[key] for key in keys}, scheme=scheme)
+    ordered = Table(rows.path, rows.rows.sort_values("step"))
+    return Descent(
+        step=ordered.array("step"),
+        y_reference=ordered.array("y_reference"),
+        y_layer=float(ordered.array("y_layer")[0]),
+        y_true=float(ordered.array("y_true")[0]),
+    )
+
+
+def draw_frame(axes: Axes, descent: Descent) -> None:
+    """Axes of a trajectory, with the layer's prediction and the truth as horizontal lines."""
+    axes.axhline(descent.y_layer, label="Transformer", zorder=2.5, **style.TRANSFORMER_LINE)
+    axes.axhline(descent.y_true, label="True", zorder=1.5, **style.TRUE_LINE)
+    axes.set_xlabel("gradient step (one demonstration each)")
+    axes.set_ylabel(r"prediction $\hat{y}_{N+1}$")
+    axes.set_xlim(descent.step[0], descent.step[-1])
+    axes.margins(y=0.08)
+
+
+def mark_end(axes: Axes, descent: Descent, color: str) -> None:
+    """A ring around the descent's last point, which would hide under the layer's line."""
+    axes.plot(
+        descent.step[-1],
+        descent.y_reference[-1],
+        marker="o",
+        markersize=3.5,
+        color=color,
+        markerfacecolor="white",
+        clip_on=False,
+        zorder=5,
+    )
+
+
+def draw_descent(axes: Axes, descent: Descent) -> None:
+    """The reference model's way to the layer's prediction, and the distance left at its end."""
+    axes.plot(descent.step, descent.y_reference, label="GD-CL", **style.GD_CL_LINE)
+    draw_frame(axes, descent)
+    mark_end(axes, descent, style.VERMILLION)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.2)
+    _note_numbers(axes, descent)
+
+
+def _note_numbers(axes: Axes, descent: Descent) -> None:
+    """The values at the end, on the side that the descent leaves free, in room made for them."""
+    low, high = axes.get_ylim()
+    falling = descent.y_layer < descent.y_reference[0]
+    room = 0.35 * (high - low)
+    axes.set_ylim((low, high + room) if falling else (low - room, high))
+    gap = abs(float(descent.y_reference[-1]) - descent.y_layer)
+    axes.text(
+        0.98,
+        0.98 if falling else 0.02,
+        rf"$y_{{\mathrm{{TF}}}} = {descent.y_layer:.4f}$,  $y_{{N+1}} = {descent.y_true:.4f}$"
+        "\n"
+        rf"$|y_{{\mathrm{{CL}}}} - y_{{\mathrm{{TF}}}}|$ = {scientific(gap)}",
+        transform=axes.transAxes,
+        ha="right",
+        va="top" if falling else "bottom",
+        **style.SMALL,
+    )
+
+
+def relative_deviations(trajectory: Table) -> Array:
+    """|y_CL − y_TF| / |y_TF| at the end of every descent in the table, all of one scheme."""
+    last = trajectory.rows.sort_values("step").groupby(["run", "prompt"], sort=True).tail(1)
+    ends = Table(trajectory.path, last)
+    y_layer = ends.array("y_layer")
+    return np.asarray(np.abs(ends.array("y_reference") - y_layer) / np.abs(y_layer))

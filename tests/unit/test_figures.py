@@ -1,0 +1,629 @@
+"""The figures: drawn from synthetic tables of realistic shape, without running the pipeline."""
+
+import csv
+import importlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from icl_contrastive.figures import common, heatmap, style
+
+Array = npt.NDArray[np.float64]
+D_X = 11
+D = D_X + 1
+EPOCHS_CL = 10
+FEATURES = 1200
+SHOWN_FEATURES = 48
+ALPHAS = (-0.5, -0.2, -0.1, -0.05, -0.01, 0.01, 0.05, 0.1, 0.2, 0.5)
+D_R_GRID = (12, 24, 48, 96, 192, 384, 600, 1200, 2400, 4800)
+SHOWN_D_R = (12, 96, 600, 1200, 4800)
+
+
+# --- synthetic tables -------------------------------------------------------------------------
+
+
+def write(path: Path, header: str, rows: Iterable[Iterable[object]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header.split(","))
+        writer.writerows(rows)
+    return path
+
+
+def positive_features(x: Array, omega: Array) -> Array:
+    """φ of the columns of x (d, n) for ω (d_r, d), as (d_r, n)."""
+    scores = omega @ x - (x**2).sum(0) / 2
+    return np.asarray(np.exp(scores) / np.sqrt(len(omega)))
+
+
+class Prompt:
+    """One prompt in a layer that looks trained: large labels, attention of some contrast."""
+
+    def __init__(self, demonstrations: int, rng: np.random.Generator) -> None:
+        self.n = demonstrations
+        task = rng.standard_normal(D_X)
+        x = rng.uniform(-1, 1, (D_X, self.n + 1))
+        y = task @ x
+        self.y_true = float(y[-1])
+        self.tokens = np.vstack([x, np.where(np.arange(self.n + 1) < self.n, y, 0.0)])
+        w_q, w_k, w_v = rng.uniform(-1, 1, (3, D, D)) / np.sqrt(D)
+        mixing = np.outer(rng.standard_normal(D), np.append(task, 0.0)) / 6
+        self.keys = (w_k + mixing) @ self.tokens / D**0.25
+        self.queries = 1.5 * (w_q + mixing) @ self.tokens / D**0.25
+        w_v[-1] = np.append(0.3 * task, 0.8)
+        self.values = w_v @ self.tokens
+
+    def exact(self) -> tuple[Array, Array]:
+        scores = np.exp(self.keys.T @ self.queries)
+        attention = scores / scores.sum(0)
+        return attention, self.values @ attention
+
+    def estimate(self, d_r: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        omega = rng.standard_normal((d_r, D))
+        scores = positive_features(self.keys, omega).T @ positive_features(self.queries, omega)
+        attention = scores / scores.sum(0)
+        return attention, self.values @ attention
+
+
+def trajectory_rows(
+    setting: str, variant: str, demonstrations: int, runs: int, prompts: int, alpha: float | None
+) -> Iterable[list[object]]:
+    """The descent of `runs` × `prompts` reference models, one row per single-sample step."""
+    rng = np.random.default_rng(7)
+    decays = {"single_sample": 0.0}
+    if alpha is not None:
+        decays = {
+            "single_sample": alpha / EPOCHS_CL,
+            "single_sample_shared_decay": alpha / EPOCHS_CL / demonstrations,
+        }
+    for run, prompt in itertools.product(range(runs), range(prompts)):
+        example = Prompt(demonstrations, rng)
+        omega = rng.standard_normal((FEATURES, D))
+        phi_keys = positive_features(example.keys, omega)
+        phi_query = positive_features(example.queries[:, -1:], omega)
+        scores = (phi_keys.T @ phi_query)[:, 0]
+        attention = scores / scores.sum()
+        gram = phi_keys.T @ phi_keys / scores.sum()
+        kept = np.append(np.ones(demonstrations), 1.0 - (alpha or 0.0))
+        y_layer = float(example.values[-1] @ (kept * attention))
+        for scheme, decay in decays.items():
+            weights = np.zeros(demonstrations + 1)
+            weights[-1] = 1.0
+            for step in range(demonstrations * EPOCHS_CL + 1):
+                if step:
+                    weights *= 1 - decay
+                    weights[(step - 1) % demonstrations] += 1 / EPOCHS_CL
+                predictions = (example.values * weights) @ gram[:, :demonstrations]
+                labels = example.values[:, :demonstrations]
+                lengths = np.linalg.norm(predictions, axis=0) * np.linalg.norm(labels, axis=0)
+                cosine = float(((predictions * labels).sum(0) / lengths).mean())
+                y_reference = float(example.values[-1] @ (weights * attention))
+                values = (y_reference, cosine, y_layer, example.y_true)
+                yield [setting, variant, run, prompt, scheme, step, *values]
+
+
+TRAJECTORY_HEADER = "setting,variant,run,prompt,scheme,step,y_reference,cosine,y_layer,y_true"
+
+
+def approximation_rows(repeats: int) -> Iterable[list[object]]:
+    rng = np.random.default_rng(8)
+    for setting, demonstrations in (("n15", 15), ("n31", 31)):
+        example = Prompt(demonstrations, rng)
+        exact = example.exact()
+        for d_r, repeat in itertools.product(D_R_GRID, range(repeats)):
+            estimates = example.estimate(d_r, rng)
+            for name, truth, estimate in zip(
+                ("attention", "output"), exact, estimates, strict=True
+            ):
+                error = estimate - truth
+                yield [setting, d_r, repeat, name, (error**2).mean(), abs(error).mean()]
+
+
+def entries(matrix: Array) -> Iterable[list[object]]:
+    return ([row, column, value] for (row, column), value in np.ndenumerate(matrix))
+
+
+def matrices_rows() -> Iterable[list[object]]:
+    rng = np.random.default_rng(9)
+    for setting, demonstrations in (("n15", 15), ("n31", 31)):
+        example = Prompt(demonstrations, rng)
+        for d_r in (None, *SHOWN_D_R):
+            pair = example.exact() if d_r is None else example.estimate(d_r, rng)
+            for name, matrix in zip(("attention", "output"), pair, strict=True):
+                for entry in entries(matrix):
+                    yield [setting, "" if d_r is None else d_r, name, *entry]
+
+
+def diagram_rows() -> Iterable[list[object]]:
+    rng = np.random.default_rng(10)
+    example = Prompt(15, rng)
+    omega = rng.standard_normal((FEATURES, D))
+    phi_k = positive_features(example.keys, omega)
+    phi_q = positive_features(example.queries[:, -1:], omega)
+    total = float((phi_k.T @ phi_q).sum())
+    attention = phi_k.T @ phi_q / total
+    w_0 = example.values[:, -1:] @ phi_k[:, -1:].T / total
+    w_hat = w_0 + example.values[:, :-1] @ phi_k[:, :-1].T / total
+    matrices = {
+        "H": example.tokens,
+        "K": example.keys,
+        "V": example.values,
+        "Q": example.queries,
+        "attention": attention,
+        "h_hat": example.values @ attention,
+        "phi_K": phi_k[:SHOWN_FEATURES, :-1],
+        "phi_q": phi_q[:SHOWN_FEATURES],
+        "W_0": w_0[:, :SHOWN_FEATURES],
+        "W_hat": w_hat[:, :SHOWN_FEATURES],
+        "y_hat_before": w_0 @ phi_k[:, :-1],
+        "y_hat_after": w_hat @ phi_k[:, :-1],
+        "y_test": w_hat @ phi_q,
+    }
+    for name, matrix in matrices.items():
+        for entry in entries(matrix):
+            yield [name, *entry]
+
+
+def regularized(form: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "variant": f"regularized_{form}_alpha{alpha:g}",
+            "model": {"model": "regularized", "form": form, "alpha": alpha},
+        }
+        for alpha in ALPHAS
+    ]
+
+
+AUGMENTED: list[dict[str, Any]] = [
+    {"variant": "augmented_g1", "model": {"model": "augmented", "g1": 1}},
+    {"variant": "augmented_g2", "model": {"model": "augmented", "g2": 1}},
+    {"variant": "augmented_g1_g2", "model": {"model": "augmented", "g1": 1, "g2": 1}},
+    {"variant": "augmented_g2plus", "model": {"model": "augmented", "g2": 2}},
+]
+NEGATIVE: list[dict[str, Any]] = [
+    {
+        "variant": f"negative_k{k}_beta{beta:g}",
+        "model": {"model": "negative", "form": "section_5.5", "k": k, "beta": beta},
+    }
+    for k in (1, 3, 5)
+    for beta in (0.1, 0.2, 0.5)
+] + [
+    {
+        "variant": "negative_eq18",
+        "model": {"model": "negative", "form": "eq18", "k": 3, "beta": 0.1},
+    }
+]
+
+
+def pretraining_rows(runs: int, epochs: int) -> Iterable[list[object]]:
+    """Errors that fall from about E[y²] to a floor, with the ranks that the notes' trial saw."""
+    rng = np.random.default_rng(11)
+    scale = rng.chisquare(D_X, runs) / D_X
+    floors = {"softmax": 0.23, "softmax_lr0.005": 0.24, "exact_softmax": 0.2}
+    floors |= {
+        cell["variant"]: 0.23 - abs(cell["model"]["alpha"]) / 3 for cell in regularized("eq15")
+    }
+    floors |= {cell["variant"]: 0.23 - cell["model"]["alpha"] / 99 for cell in regularized("eq14")}
+    floors |= dict(
+        zip((cell["variant"] for cell in AUGMENTED), (2.14, 0.21, 1.83, 0.1), strict=True)
+    )
+    floors |= {cell["variant"]: 0.2 + cell["model"]["beta"] / 3 for cell in NEGATIVE}
+    cells = [("n15", variant, floor) for variant, floor in floors.items()]
+    cells += [("n31", "softmax", 0.2), ("n15_multitask", "softmax", 3.5)]
+    for setting, variant, floor in cells:
+        pace = 12 if "plus" in variant else 6
+        for run, epoch in itertools.product(range(runs), range(1, epochs + 1)):
+            fall = np.exp(-epoch / pace) + 0.15 / epoch
+            size = 1.0 if "multitask" in setting else scale[run]
+            train = size * (floor + (D_X / 3 - floor) * fall) * np.exp(0.03 * rng.standard_normal())
+            yield [setting, variant, run, epoch, train, 1.2 * train]
+
+
+def write_tables(
+    folder: Path, runs: int, prompts: int, repeats: int, epochs: int
+) -> dict[str, Path]:
+    """All tables that figures read, by table name; the trajectories by setting and variant."""
+    paths = {
+        "approximation": write(
+            folder / "approximation.csv",
+            "setting,d_r,repeat,matrix,mse,mae",
+            approximation_rows(repeats),
+        ),
+        "matrices": write(
+            folder / "matrices.csv", "setting,d_r,matrix,row,column,value", matrices_rows()
+        ),
+        "diagram": write(folder / "diagram.csv", "matrix,row,column,value", diagram_rows()),
+        "pretraining": write(
+            folder / "pretraining.csv",
+            "setting,variant,run,epoch,train_mse,test_mse",
+            pretraining_rows(runs, epochs),
+        ),
+    }
+    for setting, variant, demonstrations, alpha in (
+        ("n15", "softmax", 15, None),
+        ("n31", "softmax", 31, None),
+        ("n15", "regularized_eq14_alpha0.01", 15, 0.01),
+    ):
+        paths[f"{setting}/{variant}"] = write(
+            folder / "trajectories" / setting / f"{variant}.csv",
+            TRAJECTORY_HEADER,
+            trajectory_rows(setting, variant, demonstrations, runs, prompts, alpha),
+        )
+    return paths
+
+
+ONE_PROMPT = {"setting": "n15", "variant": "softmax", "run": 0, "prompt": 0}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "figure_1": ONE_PROMPT,
+    "figure_2": ONE_PROMPT,
+    "figure_3": ONE_PROMPT | {"d_r": 1200},
+    "figure_4": {"setting": "n15", "d_r": 1200},
+    "figure_5": {
+        "setting": "n15",
+        "regularized": {
+            "base": "softmax",
+            "eq15": regularized("eq15"),
+            "eq14": regularized("eq14"),
+        },
+        "augmented": {"base": "softmax_lr0.005", "variants": AUGMENTED},
+        "negative": {"base": "softmax_lr0.005", "variants": NEGATIVE},
+    },
+    "figure_6": {"setting": "n15"},
+    "figure_7": {"setting": "n15"},
+    "figure_8": ONE_PROMPT | {"setting": "n31"},
+    "figure_9": {"setting": "n31", "d_r": 1200},
+    "figure_10": ONE_PROMPT | {"variant": "regularized_eq14_alpha0.01"},
+    "multitask": {
+        "setting": "n15_multitask",
+        "variant": "softmax",
+        "base": "n15",
+        "task": {"d_x": D_X, "d_y": 1},
+    },
+    "cosine": {"setting": "n15", "variant": "softmax"},
+}
+
+
+# Which table each option of a figure's command line takes, by the names of `write_tables`.
+TABLES: dict[str, dict[str, str]] = {
+    "figure_1": {"diagram": "diagram"},
+    "figure_2": {"diagram": "diagram"},
+    "figure_3": {"trajectory": "n15/softmax", "approximation": "approximation"},
+    "figure_4": {"matrices": "matrices"},
+    "figure_5": {"pretraining": "pretraining"},
+    "figure_6": {"matrices": "matrices"},
+    "figure_7": {"matrices": "matrices"},
+    "figure_8": {"trajectory": "n31/softmax"},
+    "figure_9": {"matrices": "matrices"},
+    "figure_10": {"trajectory": "n15/regularized_eq14_alpha0.01"},
+    "multitask": {"pretraining": "pretraining"},
+    "cosine": {"trajectory": "n15/softmax"},
+}
+FIGURES = sorted(CONFIGS)
+
+
+# --- tests ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("tables")
+    return write_tables(folder, runs=3, prompts=3, repeats=8, epochs=12)
+
+
+@pytest.fixture(scope="session")
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("smallest")
+    return write_tables(folder, runs=1, prompts=1, repeats=1, epochs=1)
+
+
+def draw(figure: str, paths: dict[str, Path]) -> Figure:
+    module = importlib.import_module(f"icl_contrastive.figures.{figure}")
+    inputs = {name: common.read_table(name, paths[key]) for name, key in TABLES[figure].items()}
+    result = module.draw(common.read_config(json.dumps(CONFIGS[figure])), **inputs)
+    assert isinstance(result, Figure)
+    return result
+
+
+def arguments(
+    figure: str,
+    paths: dict[str, Path],
+    outputs: Iterable[Path],
+    config: dict[str, Any] | None = None,
+) -> list[str]:
+    """The command line of one figure."""
+    options = [
+        part for name, key in TABLES[figure].items() for part in (f"--{name}", str(paths[key]))
+    ]
+    text = json.dumps(CONFIGS[figure] if config is None else config)
+    return ["--config", text, *options, "--output", *map(str, outputs)]
+
+
+def run(figure: str, command_line: list[str]) -> None:
+    common.main(importlib.import_module(f"icl_contrastive.figures.{figure}").draw, command_line)
+
+
+class TextRecorder(RendererAgg):
+    """A renderer that remembers every text it draws."""
+
+    def __init__(self, figure: Figure) -> None:
+        super().__init__(figure.bbox.width, figure.bbox.height, figure.dpi)  # type: ignore[no-untyped-call]
+        self.texts: list[Text] = []
+
+    def draw_text(self, *args: Any, **options: Any) -> None:
+        if options.get("mtext") is not None:
+            self.texts.append(options["mtext"])
+        super().draw_text(*args, **options)  # type: ignore[no-untyped-call]
+
+
+def drawn_texts(figure: Figure) -> list[tuple[str, Bbox]]:
+    """Every text on the figure with its box in pixels."""
+    FigureCanvasAgg(figure)
+    renderer = TextRecorder(figure)
+    figure.draw(renderer)
+    return [(text.get_text(), text.get_window_extent(renderer)) for text in renderer.texts]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("figure", FIGURES)
+def test_texts_lie_inside_the_figure_and_apart(figure: str, tables: dict[str, Path]) -> None:
+    with style.applied():
+        drawn = draw(figure, tables)
+        texts = drawn_texts(drawn)
+    assert texts
+    width, height = drawn.bbox.width, drawn.bbox.height
+    for text, box in texts:
+        inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+        assert inside, f"{text!r} is cut off"
+    for (one, first), (other, second) in itertools.combinations(texts, 2):
+        common_width = min(first.x1, second.x1) - max(first.x0, second.x0)
+        common_height = min(first.y1, second.y1) - max(first.y0, second.y0)
+        # A pixel of the box's own padding does not count.
+        assert min(common_width, common_height) <= 1.0, f"{one!r} lies on {other!r}"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("figure", FIGURES)
+def test_the_smallest_experiment_can_be_drawn(
+    figure: str, smallest: dict[str, Path], tmp_path: Path
+) -> None:
+    """One run, epoch, prompt and repeat, and a single variant in each group."""
+    config = CONFIGS[figure]
+    if figure == "figure_5":
+        config = config | {
+            "regularized": config["regularized"]
+            | {form: regularized(form)[-1:] for form in ("eq15", "eq14")},
+            "augmented": config["augmented"] | {"variants": AUGMENTED[:1]},
+            "negative": config["negative"] | {"variants": NEGATIVE[:1]},
+        }
+    output = tmp_path / "figure.png"
+    run(figure, arguments(figure, smallest, [output], config))
+    assert output.stat().st_size > 0
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_widths_are_those_of_the_page(figure: str, tables: dict[str, Path]) -> None:
+    with style.applied():
+        width, height = draw(figure, tables).get_size_inches()
+    assert width in (style.COLUMN_WIDTH, style.PAGE_WIDTH)
+    assert height <= 5.0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("figure", FIGURES)
+def test_two_runs_write_the_same_bytes(
+    figure: str, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    contents = []
+    for attempt in ("one", "two"):
+        outputs = [tmp_path / attempt / f"{figure}.{suffix}" for suffix in ("pdf", "png")]
+        run(figure, arguments(figure, tables, outputs))
+        contents.append([path.read_bytes() for path in outputs])
+        assert sorted(outputs[0].parent.iterdir()) == sorted(outputs)
+    assert contents[0] == contents[1]
+    pdf, png = contents[0]
+    assert pdf.startswith(b"%PDF")
+    assert b"CreationDate" not in pdf
+    assert png.startswith(b"\x89PNG")
+    # Fonts are TrueType (type 42 is CIDFontType2 in a PDF), none is drawn as type 3.
+    assert b"/CIDFontType2" in pdf
+    assert b"/Type3" not in pdf
+
+
+def test_bytes_do_not_depend_on_the_process(tables: dict[str, Path], tmp_path: Path) -> None:
+    """Hash seed, time zone, locale and the user's own matplotlib settings change nothing."""
+    (tmp_path / "matplotlibrc").write_text("font.size: 20\naxes.grid: True\n")
+    contents = []
+    for number, environment in enumerate(
+        (
+            {"PYTHONHASHSEED": "1", "TZ": "UTC", "LC_ALL": "C"},
+            {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "MATPLOTLIBRC": str(tmp_path)},
+        )
+    ):
+        outputs = [tmp_path / f"{number}.{suffix}" for suffix in ("pdf", "png")]
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "icl_contrastive.figures.figure_4"),
+                *arguments("figure_4", tables, outputs),
+            ],
+            env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+        )
+        contents.append([path.read_bytes() for path in outputs])
+    assert contents[0] == contents[1]
+
+
+def test_no_figure_imports_torch_or_pyplot() -> None:
+    imports = "; ".join(f"import icl_contrastive.figures.{figure}" for figure in FIGURES)
+    code = f"import sys; {imports}; print({{'torch', 'matplotlib.pyplot'}} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.strip() == "set()"
+
+
+def test_the_user_s_settings_survive() -> None:
+    before = dict(matplotlib.rcParams)
+    with style.applied():
+        assert matplotlib.rcParams["pdf.fonttype"] == 42
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("figure", "option"), [(figure, option) for figure in FIGURES for option in TABLES[figure]]
+)
+def test_a_missing_column_is_reported_with_its_file(
+    figure: str, option: str, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    key = TABLES[figure][option]
+    damaged = tmp_path / "damaged.csv"
+    with tables[key].open() as file:
+        rows = list(csv.reader(file))
+    write(damaged, ",".join(rows[0][:-1]), [row[:-1] for row in rows[1:]])
+    output = tmp_path / "figure.pdf"
+    with pytest.raises(SystemExit) as caught:
+        run(figure, arguments(figure, tables | {key: damaged}, [output]))
+    assert str(damaged) in str(caught.value)
+    assert repr(rows[0][-1]) in str(caught.value)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "empty"),
+        (b"\n\n", "empty"),
+        (b"matrix,row,column,value\n", "no rows"),
+        (b"matrix,row,column,value\nH,0,0,0.5\nH,0,1,0.", "middle of a line"),
+        (b"matrix,row,column,value\nH,0,0,0.5\nH,0\n", "damaged"),
+        (b"matrix,row,column,value\nH,0,0,\n", "line 2"),
+        (b"matrix,row,column,value\nH,0,0,0.5\nH,0,1,inf\n", "line 3"),
+        (b"matrix,row,column,value\nH,0,0,much\n", "damaged"),
+        (b"matrix,row,column,value\nH,0,0,0.5,7,8\n", "damaged"),
+        (b"\x89PNG\xff\xfe\n", "not a text file"),
+    ],
+)
+def test_a_damaged_table_is_reported_with_its_file(
+    content: bytes, complaint: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "diagram.csv"
+    path.write_bytes(content)
+    with pytest.raises(SystemExit, match=complaint) as caught:
+        common.read_table("diagram", path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_absent_table_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"absent\.csv: cannot be read"):
+        common.read_table("diagram", tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ("H,0,0,1\nH,0,1,2\nH,1,0,3\n", "missing"),
+        ("H,0,0,1\nH,0,0,2\n", "several"),
+        ("K,0,0,1\n", "no row with matrix = H"),
+    ],
+)
+def test_an_incomplete_matrix_is_reported(rows: str, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "diagram.csv"
+    path.write_text(f"matrix,row,column,value\n{rows}")
+    with pytest.raises(SystemExit, match=complaint) as caught:
+        common.read_table("diagram", path).matrix(matrix="H")
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("figure", ["figure_3", "figure_4", "figure_5", "multitask"])
+def test_a_variant_or_setting_that_is_not_there_is_reported(
+    figure: str, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    config = CONFIGS[figure] | {"setting": "n63"}
+    with pytest.raises(SystemExit, match=r"no row with setting = n63.* n15") as caught:
+        run(figure, arguments(figure, tables, [tmp_path / "figure.pdf"], config))
+    assert ".csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("{", "not valid JSON"), ("[1]", "expected a JSON object"), ("{}", "'setting' is missing")],
+)
+def test_a_bad_config_is_reported(
+    text: str, complaint: str, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    command_line = arguments("figure_6", tables, [tmp_path / "figure.pdf"])
+    command_line[1] = text
+    with pytest.raises(SystemExit, match=complaint):
+        run("figure_6", command_line)
+
+
+def test_an_unknown_format_is_reported(
+    tables: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run("figure_6", arguments("figure_6", tables, [tmp_path / "figure.gif"]))
+    assert "neither in .pdf nor in .png" in capsys.readouterr().err
+
+
+def test_a_failed_save_leaves_the_old_files(tmp_path: Path) -> None:
+    """A figure that cannot be rendered in one format replaces none of its files."""
+    path = tmp_path / "figure.pdf"
+    path.write_text("old")
+    figure = Figure()
+    figure.text(0.5, 0.5, r"$\nosuchsymbol$")
+    with pytest.raises(ValueError, match="nosuchsymbol"):
+        common.save(figure, [path])
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tables_are_read_to_the_last_bit(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal(1000) * 10.0 ** np.arange(-10, 10, 0.02)
+    path = write(
+        tmp_path / "diagram.csv",
+        "matrix,row,column,value",
+        (["H", row, 0, repr(float(value))] for row, value in enumerate(values)),
+    )
+    matrix = common.read_table("diagram", path).matrix(matrix="H")
+    np.testing.assert_array_equal(matrix[:, 0], values)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.25, "0.25"),
+        (3.14e-16, r"$3.1\times10^{-16}$"),
+        (9.99e-16, r"$1.0\times10^{-15}$"),
+        (2e5, r"$2.0\times10^{5}$"),
+    ],
+)
+def test_scientific_notation(value: float, text: str) -> None:
+    assert common.scientific(value) == text
+
+
+def test_color_scales_keep_small_entries_apart_and_zero_in_the_middle() -> None:
+    matrix = np.array([[-4.0, 0.0, 0.04, 1.0]])
+    np.testing.assert_allclose(heatmap.signed_scale(matrix)(matrix), [[0.0, 0.5, 0.55, 0.75]])
+    positive = np.abs(matrix)
+    np.testing.assert_allclose(heatmap.positive_scale(positive)(positive), [[1.0, 0.0, 0.1, 0.5]])
+    zeros = np.zeros((2, 2))
+    np.testing.assert_array_equal(heatmap.signed_scale(zeros)(zeros), np.full((2, 2), 0.5))
