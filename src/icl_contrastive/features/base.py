@@ -1,12 +1,14 @@
-"""Feature maps φ of the softmax kernel exp(xᵀy) = φ(x)ᵀφ(y) (Eq. 7)."""
+"""Feature maps φ of the softmax kernel, exp(xᵀy) ≈ φ(x)ᵀφ(y) (Eq. 7), on torch tensors.
+
+Nothing here imports torch when it is loaded: pretraining draws features and never needs it.
+"""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-import torch
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,21 +17,30 @@ if TYPE_CHECKING:
 FEATURE_BLOCK = 4096
 
 
-class FeatureMap(Protocol):
-    """φ: R^d → R^m, batched over leading axes that broadcast against those of its parameters."""
+class FeatureMap(ABC):
+    """φ: R^d → R^m, batched over leading axes that broadcast against those of its parameters.
 
+    φ itself is all that a new map must have; the rest follows from it.
+    """
+
+    @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
         """φ(x): (..., n, d) → (..., n, m)."""
 
-    def log_kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
-        """log φ(k)ᵀφ(q), pair by pair: (..., n, d) and (..., n, d) → (..., n)."""
-
     def kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
         """φ(K)ᵀφ(Q), all pairs: (..., n, d) and (..., n', d) → (..., n, n')."""
+        return self(keys) @ self(queries).mT
+
+    def log_kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
+        """log φ(k)ᵀφ(q), pair by pair: (..., n, d) and (..., n, d) → (..., n).
+
+        NaN for a pair whose estimate is negative.
+        """
+        return (self(keys) * self(queries)).sum(-1).log()
 
 
 @dataclass(frozen=True)
-class ExponentialFeatures:
+class ExponentialFeatures(FeatureMap):
     """φ(x) = exp(Ω x + b − ‖x‖²/2) / √m.
 
     All random features of the softmax kernel that are positive have this form; a family is the
@@ -64,4 +75,4 @@ class ExponentialFeatures:
         """Without overflow at any norm: one log-mean-exp over Ω (k + q)."""
         norms = (keys * keys).sum(-1) + (queries * queries).sum(-1)  # (..., n)
         exponent = (keys + queries) @ self.omega.mT + 2 * self.log_weight[..., None, :]
-        return torch.logsumexp(exponent, -1) - norms / 2 - math.log(self.omega.shape[-2])
+        return exponent.logsumexp(-1) - norms / 2 - math.log(self.omega.shape[-2])

@@ -1,17 +1,38 @@
-"""Positive random features, the paper's choice."""
+"""Positive random features (PRF), the paper's choice."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from icl_contrastive.features.family import ExponentialFamily, Statistics
+from icl_contrastive.features.moments import (
+    error_of_mean,
+    pair_moment,
+    squared_kernel,
+    squared_norm,
+)
+from icl_contrastive.features.projections import cosine
+
 Array = npt.NDArray[np.float64]
 
 
-def draw(rng: np.random.Generator, d: int, m: int) -> tuple[Array, Array]:
-    """Ω with independent rows ω ~ N(0, I_d), shape (m, d), and b = 0, shape (m,).
+class Positive(ExponentialFamily):
+    """φ(x) = exp(ωᵀx − ‖x‖²/2)/√d_r: Ω = ω, b = 0.
 
-    φ(x) = exp(Ωx − ‖x‖²/2)/√m is unbiased: E φ(x)ᵀφ(y) = exp(xᵀy) (Choromanski et al. 2020,
-    arXiv 2009.14794, Lemma 1; section 5.1 of the paper).
+    Unbiased: Choromanski et al. 2020, arXiv 2009.14794, Lemma 1; section 5.1 of the paper.
     """
-    return rng.standard_normal((m, d)), np.zeros(m)
+
+    def sample(
+        self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None
+    ) -> dict[str, Array]:
+        return {"omega": self.directions(rng, d, d_r), "log_weight": np.zeros(d_r)}
+
+    def mean_squared_error(
+        self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
+    ) -> Array:
+        """K² (e^φ − 1)/d_r with φ = ‖x + y‖² for independent ω; less where ω is in blocks."""
+        d, phi = keys.shape[-1], squared_norm(keys + queries)
+        angle = cosine(self.projection, d)
+        cross = None if angle is None else np.exp(-phi) * pair_moment(phi, d, angle)
+        return squared_kernel(keys, queries) * error_of_mean(d_r, d, np.exp(phi), cross)

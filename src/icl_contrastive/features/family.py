@@ -1,0 +1,130 @@
+"""What a random-feature family is: a distribution of feature maps, drawn without torch.
+
+A family is one file: a class that draws the arrays of a map (``sample``), makes the map from them
+(``feature_map``), and, where there is one, states the closed form of its error.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from icl_contrastive.features.base import ExponentialFeatures
+from icl_contrastive.features.projections import PROJECTIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from icl_contrastive.features.base import FeatureMap
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a family may know of keys x and queries y before it is drawn.
+
+    Attributes:
+        second_moment: Σ = E[zzᵀ] of z = x + y over all pairs of a key and a query,
+            E[xxᵀ] + E[yyᵀ] + x̄ȳᵀ + ȳx̄ᵀ, (d, d).
+    """
+
+    second_moment: Array
+
+    @classmethod
+    def of(cls, keys: npt.ArrayLike, queries: npt.ArrayLike) -> Statistics:
+        """Statistics of keys (..., d) and queries (..., d), both as φ takes them."""
+        x, y = (np.asarray(a, np.float64).reshape(-1, np.shape(a)[-1]) for a in (keys, queries))
+        cross = np.outer(x.mean(0), y.mean(0))
+        return cls(x.T @ x / len(x) + y.T @ y / len(y) + cross + cross.T)
+
+
+class Family(ABC):
+    """A random-feature family with one of its laws of ω; d_r is the output dimension of φ.
+
+    Attributes:
+        projections: the laws of ω that it can be drawn with, from ``projections.PROJECTIONS``; the
+            first is the default.
+        nonnegative: whether φ(x)ᵀφ(y) ≥ 0 always. Others cannot be trained with: attention weights
+            would be negative and their sum could vanish.
+        unbiased: whether E φ(x)ᵀφ(y) = exp(xᵀy).
+        uses_statistics: whether ``draw`` needs the statistics of keys and queries.
+        projection: the law of ω, empty for a family without randomness.
+    """
+
+    projections: ClassVar[tuple[str, ...]] = tuple(PROJECTIONS)
+    nonnegative: ClassVar[bool] = True
+    unbiased: ClassVar[bool] = True
+    uses_statistics: ClassVar[bool] = False
+
+    def __init__(self, projection: str | None = None) -> None:
+        """Raises ValueError for a law of ω that the family does not have."""
+        if projection is not None and projection not in self.projections:
+            allowed = ", ".join(self.projections) or "none, since nothing is drawn"
+            raise ValueError(f"projection: {projection!r} is not allowed; {self!r} has {allowed}")
+        self.projection = projection or next(iter(self.projections), "")
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+    def dimension(self, d: int, d_r: int) -> int:
+        """Output dimension of φ for inputs in R^d, when d_r is asked for.
+
+        Raises ValueError if the family has no map of that dimension.
+        """
+        if d_r < 1:
+            raise ValueError(f"d_r = {d_r}: must be at least 1")
+        return d_r
+
+    def draw(
+        self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None = None
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """The arrays of one random map, as ``feature_map`` takes them, in float32.
+
+        Every user of a draw, in whatever precision it computes, sees the same float32 numbers.
+        Raises ValueError for a d_r that the family does not have or statistics that it lacks.
+        """
+        self.dimension(d, d_r)
+        arrays = self.sample(rng, d, d_r, statistics)
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+    @abstractmethod
+    def sample(
+        self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None
+    ) -> dict[str, Array]:
+        """The arrays of one random map; the work of ``draw``."""
+
+    @abstractmethod
+    def feature_map(self, arrays: Mapping[str, Tensor]) -> FeatureMap:
+        """The map of a draw, from tensors by their names; more leading axes are a batch."""
+
+    def mean_squared_error(
+        self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
+    ) -> Array | None:
+        """E (φ(x)ᵀφ(y) − exp(xᵀy))², pair by pair: (..., d) and (..., d) → (...).
+
+        None where no closed form is known.
+        """
+        return None
+
+    def directions(self, rng: np.random.Generator, d: int, m: int) -> Array:
+        """m rows ω of the family's law, (m, d)."""
+        return PROJECTIONS[self.projection](rng, d, m)
+
+    def known(self, statistics: Statistics | None) -> Statistics:
+        """The statistics, which this family needs; raises ValueError if there are none."""
+        if statistics is None:
+            raise ValueError(f"{self!r} needs the statistics of keys and queries")
+        return statistics
+
+
+class ExponentialFamily(Family):
+    """A family of ``ExponentialFeatures``: what it draws is ``omega`` and ``log_weight``."""
+
+    def feature_map(self, arrays: Mapping[str, Tensor]) -> FeatureMap:
+        return ExponentialFeatures(arrays["omega"], arrays["log_weight"])

@@ -1,0 +1,52 @@
+"""Hyperbolic random features: each ω is used with both signs."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from icl_contrastive.features.family import ExponentialFamily, Statistics
+from icl_contrastive.features.moments import (
+    error_of_mean,
+    pair_moment,
+    squared_kernel,
+    squared_norm,
+)
+from icl_contrastive.features.projections import cosine
+
+Array = npt.NDArray[np.float64]
+
+
+class Hyperbolic(ExponentialFamily):
+    """φ(x) = [exp(ωᵀx), exp(−ωᵀx)] exp(−‖x‖²/2)/√d_r: Ω = [ω; −ω], b = 0.
+
+    d_r/2 draws of ω, so d_r must be even (Choromanski et al. 2020, arXiv 2009.14794, Lemma 1).
+    """
+
+    def dimension(self, d: int, d_r: int) -> int:
+        if d_r % 2:
+            raise ValueError(f"d_r = {d_r}: hyperbolic features come in pairs; must be even")
+        return super().dimension(d, d_r)
+
+    def sample(
+        self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None
+    ) -> dict[str, Array]:
+        omega = self.directions(rng, d, d_r // 2)
+        return {"omega": np.concatenate([omega, -omega]), "log_weight": np.zeros(d_r)}
+
+    def mean_squared_error(
+        self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
+    ) -> Array:
+        """K² (e^φ − 1)(1 − e^−φ)/d_r with φ = ‖x + y‖² for independent ω.
+
+        Each of the d_r/2 terms is cosh(ωᵀ(x + y)) e^(−φ/2), and cosh a cosh b is the mean of
+        cosh(a + b) and cosh(a − b).
+        """
+        d, phi = keys.shape[-1], squared_norm(keys + queries)
+        angle = cosine(self.projection, d)
+        cross = None
+        if angle is not None:
+            both = pair_moment(phi, d, angle) + pair_moment(phi, d, -angle)
+            cross = np.exp(-phi) * both / 2
+        relative = error_of_mean(d_r // 2, d, np.cosh(phi), cross)
+        return squared_kernel(keys, queries) * relative

@@ -1,0 +1,80 @@
+"""Trigonometric random features: unbiased, but not positive. A contrast, not for training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from icl_contrastive.features.base import FeatureMap
+from icl_contrastive.features.family import Family, Statistics
+from icl_contrastive.features.moments import (
+    error_of_mean,
+    pair_moment,
+    squared_kernel,
+    squared_norm,
+)
+from icl_contrastive.features.projections import cosine
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrigonometricFeatures(FeatureMap):
+    """φ(x) = [cos ωᵀx, sin ωᵀx] exp(‖x‖²/2)/√m for the m rows of ``omega``, (..., m, d)."""
+
+    omega: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        import torch
+
+        angle = x @ self.omega.mT  # (..., n, m)
+        scale = ((x * x).sum(-1, keepdim=True) / 2).exp() / math.sqrt(self.omega.shape[-2])
+        return scale * torch.cat([angle.cos(), angle.sin()], -1)
+
+
+class Trigonometric(Family):
+    """The random Fourier features of exp(xᵀy) = exp(‖x‖²/2 + ‖y‖²/2) exp(−‖x − y‖²/2).
+
+    d_r/2 draws of ω, so d_r must be even (Rahimi & Recht 2007, "Random features for large-scale
+    kernel machines"). An estimate can be negative, most of all where the kernel is small.
+    """
+
+    nonnegative: ClassVar[bool] = False
+
+    def dimension(self, d: int, d_r: int) -> int:
+        if d_r % 2:
+            raise ValueError(f"d_r = {d_r}: trigonometric features come in pairs; must be even")
+        return super().dimension(d, d_r)
+
+    def sample(
+        self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None
+    ) -> dict[str, Array]:
+        return {"omega": self.directions(rng, d, d_r // 2)}
+
+    def feature_map(self, arrays: Mapping[str, Tensor]) -> FeatureMap:
+        return TrigonometricFeatures(arrays["omega"])
+
+    def mean_squared_error(
+        self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
+    ) -> Array:
+        """K² e^δ (1 − e^−δ)²/d_r with δ = ‖x − y‖² for independent ω.
+
+        Each of the d_r/2 terms is cos(ωᵀ(x − y)) e^(δ/2), and cos a cos b is the mean of cos(a + b)
+        and cos(a − b).
+        """
+        d, delta = keys.shape[-1], squared_norm(keys - queries)
+        angle = cosine(self.projection, d)
+        cross = None
+        if angle is not None:
+            both = pair_moment(-delta, d, angle) + pair_moment(-delta, d, -angle)
+            cross = np.exp(delta) * both / 2
+        relative = error_of_mean(d_r // 2, d, np.cosh(delta), cross)
+        return squared_kernel(keys, queries) * relative

@@ -1,0 +1,35 @@
+"""Every family of the package, by the tests that all families share."""
+
+from icl_contrastive.features.elu import EluPlusOne
+from icl_contrastive.features.hyperbolic import Hyperbolic
+from icl_contrastive.features.oprf import OPRF
+from icl_contrastive.features.positive import Positive
+from icl_contrastive.features.sderf import SDERF
+from icl_contrastive.features.testing import FamilyTests, UnbiasedFamilyTests
+from icl_contrastive.features.trigonometric import Trigonometric
+
+
+class TestPositive(UnbiasedFamilyTests):
+    kind = Positive
+
+
+class TestHyperbolic(UnbiasedFamilyTests):
+    kind = Hyperbolic
+
+
+class TestTrigonometric(UnbiasedFamilyTests):
+    kind = Trigonometric
+    d_r = 480  # enough for every estimate to be positive
+    weight_norm = 0.3
+
+
+class TestOPRF(UnbiasedFamilyTests):
+    kind = OPRF
+
+
+class TestSDERF(UnbiasedFamilyTests):
+    kind = SDERF
+
+
+class TestEluPlusOne(FamilyTests):
+    kind = EluPlusOne
