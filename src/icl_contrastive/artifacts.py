@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -35,35 +38,48 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         write(temporary)
-        os.chmod(temporary, 0o666 & ~_UMASK)  # some writers make files private
+        temporary.chmod(0o666 & ~_UMASK)  # some writers make files private
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Array], config: Mapping[str, Any]) -> None:
-    """Write a safetensors file that carries the slice of the config that made it.
+    """Write a safetensors file that carries a checksum and the slice of the config that made it.
 
-    The slice is one JSON text, since safetensors writes several metadata keys in random order.
+    Both are in one JSON text, since safetensors writes several metadata keys in random order.
     """
     arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
-    metadata = {"config": json.dumps(config, sort_keys=True)}
+    about = {"checksum": _checksum(arrays, config), "config": config}
+    metadata = {"artifact": json.dumps(about, sort_keys=True)}
     write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata))
+
+
+def _checksum(arrays: Mapping[str, Array], config: Mapping[str, Any]) -> str:
+    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16)
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """Tensors of a safetensors file, and the slice of the config that made it.
 
-    Raises FileNotFoundError, or DamagedArtifactError if the file is truncated or not one.
+    Raises FileNotFoundError, or DamagedArtifactError if the file is not as it was written.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     try:
         with safe_open(path, framework="numpy") as file:
-            config = json.loads((file.metadata() or {})["config"])
-            return {name: file.get_tensor(name) for name in file.keys()}, config  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+            about = json.loads((file.metadata() or {})["artifact"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config: dict[str, Any] = about["config"]
+        if about["checksum"] != _checksum(tensors, config):
+            raise ValueError("its checksum does not match its contents")
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedArtifactError(path, error) from error
+    return tensors, config
 
 
 def save_table(path: Path, table: pd.DataFrame) -> None:
@@ -71,22 +87,24 @@ def save_table(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
 
 
-def load_table(path: Path, as_text: bool = False) -> pd.DataFrame:
-    """A table that ``save_table`` wrote, its fields as they were written if ``as_text``.
+def load_table(path: Path) -> pd.DataFrame:
+    """A table that ``save_table`` wrote, its fields as they were written.
 
-    Raises FileNotFoundError, or DamagedArtifactError if it is empty or ragged.
+    Raises FileNotFoundError, or DamagedArtifactError if it is empty, ragged or cut off in a row.
     """
     import pandas as pd
 
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     try:
-        if as_text:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        else:
-            table = pd.read_csv(path, float_precision="round_trip")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        text = path.read_bytes().decode()
+        if not text.endswith("\n"):
+            raise ValueError("its last row is cut off")
+        if len({len(row) for row in csv.reader(io.StringIO(text))}) != 1:
+            raise ValueError("its rows are not equally long")
+        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+        if table.empty:
+            raise ValueError("no rows")
+    except (OSError, ValueError, csv.Error) as error:  # pandas' errors are ValueErrors
         raise DamagedArtifactError(path, error) from error
-    if table.empty:
-        raise DamagedArtifactError(path, "no rows")
     return table

@@ -13,7 +13,7 @@ from icl_contrastive.steps.common import run_step
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write the rows of all tables, in the order given, as they are."""
-    tables = [load_table(path, as_text=True) for path in arguments.tables]
+    tables = [load_table(path) for path in arguments.tables]
     save_table(arguments.output, pd.concat(tables))
 
 

@@ -1,0 +1,268 @@
+"""Exact attention (Eq. 1, 2, 6), kernel attention (Eq. 7), and how close the latter comes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import gelu, scaled_dot_product_attention
+
+from icl_contrastive.approximation import (
+    approximation_errors,
+    estimated_matrices,
+    exact_matrices,
+)
+from icl_contrastive.attention import (
+    Projections,
+    Weights,
+    augment,
+    exact_attention,
+    kernel_attention,
+    layer_output,
+    log_scores,
+    neighbor_ranks,
+    predict,
+    project,
+    score_ranks,
+)
+from icl_contrastive.features.base import FEATURE_BLOCK, ExponentialFeatures
+from icl_contrastive.variants import Mixing, build_variant
+
+from . import naive
+from .cases import Case, cases, make_case
+
+D = 12
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(2023)
+
+
+def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def weights_of(generator: torch.Generator, scale: float = 0.3) -> Weights:
+    return Weights(*(scale * normal(generator, 3, D, D)))
+
+
+def features_of(generator: torch.Generator, m: int, d: int = D) -> ExponentialFeatures:
+    return ExponentialFeatures(normal(generator, m, d), torch.zeros(m, dtype=torch.float64))
+
+
+# Exact attention
+
+
+@pytest.mark.parametrize("shape", [(16, D), (3, 32, D)], ids=["one prompt", "batch"])
+def test_exact_layer_is_scaled_dot_product_attention(
+    generator: torch.Generator, shape: tuple[int, ...]
+) -> None:
+    """Eq. 1, with its 1/√d_out, for all queries at once."""
+    weights, tokens = weights_of(generator), normal(generator, *shape)
+    projections = project(weights, tokens)
+    attention = exact_attention(projections.queries, projections.keys)
+    q, k, v = (tokens @ w.mT for w in (weights.W_Q, weights.W_K, weights.W_V))
+    expected = scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(
+        layer_output(attention, projections.values), expected, rtol=1e-12, atol=1e-13
+    )
+    ones = torch.ones(shape[:-1], dtype=torch.float64)
+    torch.testing.assert_close(attention.sum(-2), ones)  # every query's column
+
+
+def test_prediction_without_features_is_the_last_token_of_that_layer(
+    generator: torch.Generator,
+) -> None:
+    weights, tokens = weights_of(generator), normal(generator, 5, 16, D)
+    q, k, v = (tokens @ w.mT for w in (weights.W_Q, weights.W_K, weights.W_V))
+    expected = scaled_dot_product_attention(q, k, v)[:, -1]
+    exact = build_variant({"model": "softmax", "attention": "exact"})
+    torch.testing.assert_close(
+        predict(weights, tokens, exact, None), expected, rtol=1e-12, atol=1e-13
+    )
+
+
+def test_exact_attention_does_not_overflow() -> None:
+    keys = torch.tensor([[800.0], [-800.0]], dtype=torch.float64)
+    attention = exact_attention(torch.tensor([[1.0]], dtype=torch.float64), keys)
+    torch.testing.assert_close(attention, torch.tensor([[1.0], [0.0]], dtype=torch.float64))
+
+
+# Projections
+
+
+def test_keys_and_queries_share_the_scaling_and_values_have_none(
+    generator: torch.Generator,
+) -> None:
+    """Section 3.1 as the notes read it: d_out^(−1/4) on keys and queries."""
+    weights, tokens = weights_of(generator), normal(generator, 16, D)
+    queries, keys, values = project(weights, tokens)
+    torch.testing.assert_close(queries * D**0.25, tokens @ weights.W_Q.mT)
+    torch.testing.assert_close(keys * D**0.25, tokens @ weights.W_K.mT)
+    torch.testing.assert_close(values, tokens @ weights.W_V.mT)
+
+
+def test_augmentations_come_before_the_scaling(generator: torch.Generator) -> None:
+    """Eq. 16: g2(W_K H)ᵀ W_Q H / √d_out, so that g2 sees the keys unscaled."""
+    plain, tokens = weights_of(generator), normal(generator, 16, D)
+    g1, g2 = normal(generator, 1, D, D), normal(generator, 2, D, D)
+    _, keys, values = project(Weights(plain.W_Q, plain.W_K, plain.W_V, g1, g2), tokens)
+    torch.testing.assert_close(values, gelu(tokens @ plain.W_V.mT @ g1[0].mT))
+    twice = gelu(gelu(tokens @ plain.W_K.mT @ g2[0].mT) @ g2[1].mT)
+    torch.testing.assert_close(keys * D**0.25, twice)
+
+
+def test_gelu_is_the_exact_one() -> None:
+    x = torch.linspace(-6, 6, 101, dtype=torch.float64)[:, None]
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    expected = naive.gelu(x[:, 0].numpy())
+    np.testing.assert_allclose(augment(x, one)[:, 0], expected, rtol=1e-12, atol=1e-15)
+
+
+# Random features
+
+
+@given(cases())
+def test_kernels_are_products_of_features(case: Case) -> None:
+    """``kernel``, ``log_kernel`` and ``log_scores`` against an explicit φᵀφ."""
+    features = case.features
+    assert features is not None
+    projections = project(case.weights, case.h)
+    k, q = (naive.keys(case.layer, case.tokens), naive.queries(case.layer, case.tokens))
+    expected = np.array([[naive.kernel(case.layer, key, query) for query in q] for key in k])
+    np.testing.assert_allclose(
+        features.kernel(projections.keys, projections.queries), expected, rtol=1e-10
+    )
+    pairs = features.log_kernel(projections.keys, projections.queries)
+    np.testing.assert_allclose(pairs.exp(), np.diag(expected), rtol=1e-10)
+    np.testing.assert_allclose(log_scores(projections, features).exp(), expected[:, -1], rtol=1e-10)
+
+
+def test_kernel_in_blocks_of_features_is_the_kernel(generator: torch.Generator) -> None:
+    m = 2 * FEATURE_BLOCK + 5
+    features = ExponentialFeatures(normal(generator, m, 3), 0.3 * normal(generator, m))
+    keys, queries = 0.5 * normal(generator, 2, 4, 3), 0.5 * normal(generator, 2, 6, 3)
+    explicit = features(keys) @ features(queries).mT
+    torch.testing.assert_close(features.kernel(keys, queries), explicit, rtol=1e-12, atol=0)
+
+
+def test_log_kernel_does_not_overflow_where_the_features_do(generator: torch.Generator) -> None:
+    """A shift that cancels, in the log domain: key 60 from the origin, in float32."""
+    features = ExponentialFeatures(torch.randn(50, D, generator=generator), torch.zeros(50))
+    x = torch.full((1, D), 60 / math.sqrt(D))
+    log_kernel = features.log_kernel(x, x)
+    double = ExponentialFeatures(features.omega.double(), features.log_weight.double())
+    assert log_kernel.isfinite().all()
+    torch.testing.assert_close(
+        log_kernel.double(), double.log_kernel(x.double(), x.double()), rtol=1e-5, atol=0
+    )
+
+
+@pytest.mark.parametrize("distance", [0.5, 1.0, 1.5])
+def test_features_are_unbiased(generator: torch.Generator, distance: float) -> None:
+    """Mean of 200,000 one-feature estimates of exp(xᵀy) within 4 standard errors.
+
+    The standard error is the closed form: variance e^{2xᵀy} (e^{‖x + y‖²} − 1).
+    """
+    x, y = distance * torch.nn.functional.normalize(normal(generator, 2, 1, 4), dim=-1)
+    m = 200_000
+    exact = math.exp(float((x * y).sum()))
+    estimate = float(features_of(generator, m, 4).kernel(x, y))
+    error = exact * math.sqrt(math.expm1(float(((x + y) ** 2).sum())) / m)
+    assert abs(estimate - exact) < 4 * error
+
+
+def test_kernel_attention_converges_to_the_exact_one(generator: torch.Generator) -> None:
+    """Mean over 40 draws: MSE falls as 1/m and MAE as 1/√m, slopes within 4 standard errors."""
+    projections = project(weights_of(generator, 0.1), normal(generator, 16, D))
+    exact = exact_matrices(projections)
+    counts = [100, 400, 1600, 6400]
+    slopes: dict[str, list[float]] = {"mse": [], "mae": []}
+    for _ in range(40):
+        errors = [
+            approximation_errors(
+                estimated_matrices(projections, features_of(generator, m)).attention,
+                exact.attention,
+            )
+            for m in counts
+        ]
+        for name, values in slopes.items():
+            y = np.log([getattr(error, name) for error in errors])
+            values.append(float(np.polyfit(np.log(counts), y, 1)[0]))
+    for name, expected in (("mse", -1.0), ("mae", -0.5)):
+        mean, error = np.mean(slopes[name]), np.std(slopes[name], ddof=1) / math.sqrt(40)
+        assert error < 0.03
+        assert abs(mean - expected) < 4 * error
+
+
+def test_kernel_attention_with_very_many_features(generator: torch.Generator) -> None:
+    """With 400,000 features, each weight is within 5 standard errors of the exact one.
+
+    To first order, the relative variance of a weight is at most that of two kernel entries.
+    """
+    projections = project(weights_of(generator, 0.2), normal(generator, 8, D))
+    m = 400_000
+    estimate = kernel_attention(projections.queries, projections.keys, features_of(generator, m))
+    exact = exact_attention(projections.queries, projections.keys)
+    torch.testing.assert_close(estimate.sum(-2), torch.ones(8, dtype=torch.float64))
+    sums = projections.keys[:, None] + projections.queries[None, :]
+    worst = torch.expm1((sums**2).sum(-1)).max()
+    assert ((estimate / exact - 1).abs().max()) < 5 * math.sqrt(2 * float(worst) / m)
+
+
+def test_matrices_and_errors_by_hand(generator: torch.Generator) -> None:
+    """Output has tokens as columns, Ĥ = V A, and the errors are means over all entries."""
+    projections = project(weights_of(generator), normal(generator, 6, D))
+    exact = exact_matrices(projections)
+    torch.testing.assert_close(exact.output, projections.values.mT @ exact.attention)
+    a = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    assert approximation_errors(a, torch.zeros(2, 2)) == (39 / 4, 11 / 4)
+
+
+# Ranks
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=9))
+def test_ranks_count_from_the_lowest_and_break_ties_by_position(scores: list[int]) -> None:
+    order = sorted(range(len(scores)), key=lambda i: (scores[i], i))
+    expected = [order.index(i) for i in range(len(scores))]
+    assert score_ranks(torch.tensor(scores)).tolist() == expected
+
+
+@pytest.mark.parametrize("attention", ["kernel", "exact"])
+def test_neighbors_are_ranked_by_their_scores_for_each_query(attention: str) -> None:
+    case = make_case({"model": "softmax", "attention": attention}, 5, demonstrations=9)
+    ranks = neighbor_ranks(project(case.weights, case.h), case.features)
+    k, q = naive.keys(case.layer, case.tokens), naive.queries(case.layer, case.tokens)
+    for i in range(9):
+        others = [j for j in range(9) if j != i]
+        others.sort(key=lambda j: naive.kernel(case.layer, k[j], q[i]))
+        assert [int(ranks[i, j]) for j in others] == list(range(8))
+        assert ranks[i, i] == 8
+
+
+def test_weights_by_name_leave_other_tensors_alone(generator: torch.Generator) -> None:
+    tensors = {name: normal(generator, 2, 2) for name in ("W_Q", "W_K", "W_V", "g2", "omega")}
+    weights = Weights.from_tensors(tensors)
+    assert weights.W_K is tensors["W_K"]
+    assert weights.g2 is tensors["g2"]
+    assert weights.g1 is None
+
+
+def test_identity_mixing_reads_out_the_layer(generator: torch.Generator) -> None:
+    mixing = Mixing.identity(7)
+    np.testing.assert_array_equal(mixing.gain, np.ones(8))
+    np.testing.assert_array_equal(mixing.offset, np.zeros(8))
+    weights, tokens = weights_of(generator), normal(generator, 8, D)
+    features = features_of(generator, 30)
+    projections = project(weights, tokens)
+    assert isinstance(projections, Projections)
+    attention = kernel_attention(projections.queries, projections.keys, features)
+    expected = layer_output(attention, projections.values)[-1]
+    prediction = predict(weights, tokens, build_variant({"model": "softmax"}), features)
+    torch.testing.assert_close(prediction, expected, rtol=1e-12, atol=1e-14)
