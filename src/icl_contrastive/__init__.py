@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         project,
     )
     from icl_contrastive.dual import DualProblem, descend, dual_problem
-    from icl_contrastive.features import draw_features
+    from icl_contrastive.features import Family, build_family
     from icl_contrastive.features.base import ExponentialFeatures
     from icl_contrastive.tasks import sample_prompts
     from icl_contrastive.training import pretrain
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 _HOME = {
     "DualProblem": "dual",
     "ExponentialFeatures": "features.base",
+    "Family": "features",
     "Variant": "variants.base",
     "Weights": "attention",
     "approximation_errors": "approximation",
+    "build_family": "features",
     "build_variant": "variants",
     "descend": "dual",
-    "draw_features": "features",
     "dual_problem": "dual",
     "exact_attention": "attention",
     "kernel_attention": "attention",
@@ -47,12 +48,13 @@ _HOME = {
 __all__ = [
     "DualProblem",
     "ExponentialFeatures",
+    "Family",
     "Variant",
     "Weights",
     "approximation_errors",
+    "build_family",
     "build_variant",
     "descend",
-    "draw_features",
     "dual_problem",
     "exact_attention",
     "kernel_attention",

@@ -82,15 +82,15 @@ def layer_output(attention: Tensor, values: Tensor) -> Tensor:
     return attention.mT @ values
 
 
-def log_scores(projections: Projections, features: FeatureMap | None) -> Tensor:
-    """log of A_u's last column: the query token's unnormalized scores, (..., N + 1).
+def query_attention(projections: Projections, features: FeatureMap | None) -> Tensor:
+    """A's last column: the weights a of all tokens at the query token, (..., N + 1).
 
-    Exact, kᵀq, without features.
+    Those of the exact softmax without features.
     """
     query = projections.queries[..., -1:, :]  # (..., 1, d)
     if features is None:
-        return (projections.keys * query).sum(-1)
-    return features.log_kernel(projections.keys, query)
+        return torch.softmax((projections.keys * query).sum(-1), -1)
+    return features.attention(projections.keys, query)
 
 
 def score_ranks(scores: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def read_out(
 ) -> Tensor:
     """ĥ_{N+1} = Σ_i c_i g1(v_i) at the query token, (..., n, d) → (..., d)."""
     projections = project(weights, tokens)
-    attention = torch.softmax(log_scores(projections, features), -1)
+    attention = query_attention(projections, features)
     c = coefficients(mixing, attention, projections, features)  # (..., N + 1)
     return (c[..., None, :] @ projections.values)[..., 0, :]
 

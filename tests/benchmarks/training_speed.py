@@ -33,7 +33,7 @@ import pandas as pd
 import torch
 from plain import PlainLayer, train_plain
 
-from icl_contrastive.features import draw_features
+from icl_contrastive.features.positive import Positive
 from icl_contrastive.streams import stream
 from icl_contrastive.tasks import Prompts, sample_prompts, sample_task
 from icl_contrastive.training import initial_weights
@@ -71,11 +71,9 @@ class Job:
         self.d = self.tokens.shape[-1]
         start = [initial_weights(variant, self.d, 0, "benchmark", run) for run in range(runs)]
         self.weights = {name: np.stack([one[name] for one in start]) for name in start[0]}
-        draws = [
-            draw_features("positive", stream(0, "omega", run), self.d, d_r) for run in range(runs)
-        ]
-        self.omega = np.stack([omega for omega, _ in draws])
-        self.log_weight = np.stack([weight for _, weight in draws])
+        draws = [Positive().draw(stream(0, "omega", run), self.d, d_r) for run in range(runs)]
+        self.omega = np.stack([draw["omega"] for draw in draws])
+        self.log_weight = np.stack([draw["log_weight"] for draw in draws])
 
     def fused(self) -> Callable[[], object]:
         """The project's compiled loop."""

@@ -23,10 +23,10 @@ from icl_contrastive.attention import (
     exact_attention,
     kernel_attention,
     layer_output,
-    log_scores,
     neighbor_ranks,
     predict,
     project,
+    query_attention,
     score_ranks,
 )
 from icl_contrastive.features.base import FEATURE_BLOCK, ExponentialFeatures
@@ -129,7 +129,7 @@ def test_gelu_is_the_exact_one() -> None:
 
 @given(cases())
 def test_kernels_are_products_of_features(case: Case) -> None:
-    """``kernel``, ``log_kernel`` and ``log_scores`` against an explicit φᵀφ."""
+    """``kernel``, ``log_kernel`` and the attention against an explicit φᵀφ."""
     features = case.features
     assert features is not None
     projections = project(case.weights, case.h)
@@ -140,7 +140,8 @@ def test_kernels_are_products_of_features(case: Case) -> None:
     )
     pairs = features.log_kernel(projections.keys, projections.queries)
     np.testing.assert_allclose(pairs.exp(), np.diag(expected), rtol=1e-10)
-    np.testing.assert_allclose(log_scores(projections, features).exp(), expected[:, -1], rtol=1e-10)
+    at_query = expected[:, -1] / expected[:, -1].sum()
+    np.testing.assert_allclose(query_attention(projections, features), at_query, rtol=1e-10)
 
 
 def test_kernel_in_blocks_of_features_is_the_kernel(generator: torch.Generator) -> None:

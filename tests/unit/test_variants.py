@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icl_contrastive.attention import coefficients, log_scores, predict, project
+from icl_contrastive.attention import coefficients, predict, project, query_attention
 from icl_contrastive.variants import Mixing, build_variant
 
 from . import naive
@@ -26,7 +26,7 @@ def layer_output(case: Case) -> np.ndarray:
 
 def layer_coefficients(case: Case) -> torch.Tensor:
     projections = project(case.weights, case.h)
-    attention = torch.softmax(log_scores(projections, case.features), -1)
+    attention = query_attention(projections, case.features)
     mixing = case.variant.mixing(case.demonstrations)
     return coefficients(mixing, attention, projections, case.features)
 
@@ -153,7 +153,7 @@ def test_gradient_takes_the_choice_of_negatives_for_constant() -> None:
         weights = case.weights
         weights.W_K.requires_grad_()
         projections = project(weights, case.h)
-        attention = torch.softmax(log_scores(projections, case.features), -1)
+        attention = query_attention(projections, case.features)
         c = coefficients(mixing, attention, projections, case.features)
         (gradient,) = torch.autograd.grad((c @ projections.values).sum(), weights.W_K)
         return gradient

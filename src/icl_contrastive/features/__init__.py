@@ -9,9 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from icl_contrastive.features.elu import EluPlusOne
 from icl_contrastive.features.family import ExponentialFamily, Family, Statistics
 from icl_contrastive.features.hyperbolic import Hyperbolic
@@ -40,7 +37,6 @@ __all__ = [
     "Statistics",
     "UnknownFamilyError",
     "build_family",
-    "draw_features",
 ]
 
 
@@ -83,11 +79,3 @@ def _plug_in(name: str) -> type[Family]:
             f"from {Family.__module__}.{Family.__name__}"
         )
     return family
-
-
-def draw_features(
-    family: str, rng: np.random.Generator, d: int, m: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Ω (m, d) and log weights b (m,) of one draw of an exponential family, in float32."""
-    arrays = build_family({"family": family}).draw(rng, d, m)
-    return arrays["omega"], arrays["log_weight"]

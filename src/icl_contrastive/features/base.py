@@ -31,12 +31,10 @@ class FeatureMap(ABC):
         """φ(K)ᵀφ(Q), all pairs: (..., n, d) and (..., n', d) → (..., n, n')."""
         return self(keys) @ self(queries).mT
 
-    def log_kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
-        """log φ(k)ᵀφ(q), pair by pair: (..., n, d) and (..., n, d) → (..., n).
-
-        NaN for a pair whose estimate is negative.
-        """
-        return (self(keys) * self(queries)).sum(-1).log()
+    def attention(self, keys: Tensor, query: Tensor) -> Tensor:
+        """φ(k_i)ᵀφ(q) over its sum: (..., n, d) and (..., 1, d) → (..., n)."""
+        scores = (self(keys) * self(query)).sum(-1)
+        return scores / scores.sum(-1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,14 @@ class ExponentialFeatures(FeatureMap):
             total = total + part._log(keys).exp() @ part._log(queries).exp().mT
         return total / self.omega.shape[-2]
 
+    def attention(self, keys: Tensor, query: Tensor) -> Tensor:
+        return self.log_kernel(keys, query).softmax(-1)
+
     def log_kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
-        """Without overflow at any norm: one log-mean-exp over Ω (k + q)."""
+        """log φ(k)ᵀφ(q), pair by pair: (..., n, d) and (..., n, d) → (..., n).
+
+        Without overflow at any norm: one log-mean-exp over Ω (k + q).
+        """
         norms = (keys * keys).sum(-1) + (queries * queries).sum(-1)  # (..., n)
         exponent = (keys + queries) @ self.omega.mT + 2 * self.log_weight[..., None, :]
         return exponent.logsumexp(-1) - norms / 2 - math.log(self.omega.shape[-2])

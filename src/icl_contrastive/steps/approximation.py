@@ -17,10 +17,9 @@ from icl_contrastive.approximation import (
 )
 from icl_contrastive.artifacts import save_table
 from icl_contrastive.attention import project
-from icl_contrastive.features import draw_features
-from icl_contrastive.features.base import ExponentialFeatures
+from icl_contrastive.features import Statistics, build_family
 from icl_contrastive.steps.common import run_step
-from icl_contrastive.steps.layer import load_layer, load_test_prompts
+from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
@@ -45,16 +44,14 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     layer = load_layer(arguments.pretrained, run, torch.float64)
     tokens, _ = load_test_prompts(arguments.data, run, config["prompt"], torch.float64)
     projections = project(layer.weights, tokens)
-    d = tokens.shape[-1]
+    family = build_family(config["features"])
+    statistics = Statistics.of(projections.keys, projections.queries)
     exact = exact_matrices(projections)
     errors, matrices = [], [entries(setting, None, exact)]
     for d_r in config["d_r"]:
         for repeat in range(config["repeats"]):
             rng = stream(config["seed"], "approximation", setting, d_r, repeat)
-            omega, log_weight = draw_features(config["features"]["family"], rng, d, d_r)
-            features = ExponentialFeatures(
-                torch.from_numpy(omega).double(), torch.from_numpy(log_weight).double()
-            )
+            features = draw_map(family, rng, tokens.shape[-1], d_r, statistics)
             estimate = estimated_matrices(projections, features)
             for name in Matrices._fields:
                 error = approximation_errors(getattr(estimate, name), getattr(exact, name))

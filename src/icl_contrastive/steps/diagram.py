@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from icl_contrastive.artifacts import save_table
-from icl_contrastive.attention import log_scores, predict, project
+from icl_contrastive.attention import predict, project, query_attention
 from icl_contrastive.dual import descend, dual_problem
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         "Q": projections.queries.mT,
         "K": projections.keys.mT,
         "V": projections.values.mT,
-        "attention": torch.softmax(log_scores(projections, layer.features), -1)[:, None],
+        "attention": query_attention(projections, layer.features)[:, None],
         "h_hat": predict(layer.weights, tokens, variant, layer.features)[:, None],
         "phi_K": problem.key_features.mT[shown],
         "phi_q": problem.query_features[shown, None],

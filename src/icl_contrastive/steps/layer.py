@@ -5,30 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from icl_contrastive.artifacts import load_tensors
 from icl_contrastive.attention import Weights
-from icl_contrastive.features.base import ExponentialFeatures
+from icl_contrastive.features import Family, Statistics, build_family
+from icl_contrastive.features.base import FeatureMap
 
 torch.set_num_threads(1)  # jobs run side by side; more threads each would only contend
 
 
 class Layer(NamedTuple):
-    """Weights and features of chosen runs, (..., d, d) and (..., m, d)."""
+    """Weights of chosen runs, (..., d, d), and their features."""
 
     weights: Weights
-    features: ExponentialFeatures
+    features: FeatureMap
 
 
 def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:
     """The layer of the runs that the index picks, in the precision asked for."""
-    arrays, _ = load_tensors(path)
+    arrays, made_by = load_tensors(path)
     tensors = {name: torch.from_numpy(array[runs]).to(dtype) for name, array in arrays.items()}
-    return Layer(
-        Weights.from_tensors(tensors),
-        ExponentialFeatures(tensors["omega"], tensors["log_weight"]),
-    )
+    family = build_family(made_by["features"])
+    return Layer(Weights.from_tensors(tensors), family.feature_map(tensors))
+
+
+def draw_map(
+    family: Family, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics
+) -> FeatureMap:
+    """A fresh draw of the features, in float64."""
+    drawn = family.draw(rng, d, d_r, statistics)
+    return family.feature_map({name: torch.from_numpy(drawn[name]).double() for name in drawn})
 
 
 def load_test_prompts(

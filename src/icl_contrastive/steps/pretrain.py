@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from icl_contrastive.artifacts import load_tensors, save_tensors
+from icl_contrastive.features import build_family
 from icl_contrastive.steps.common import StepError, run_step
 from icl_contrastive.tasks import Prompts
 from icl_contrastive.training import TrainingDivergedError, pretrain
@@ -13,7 +14,7 @@ from icl_contrastive.variants import build_variant
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write weights, ω and the curves ``train_mse``, ``test_mse`` (run, epoch)."""
+    """Write weights, features and the curves ``train_mse``, ``test_mse`` (run, epoch)."""
     data, _ = load_tensors(arguments.data)
     try:
         pretrained = pretrain(
@@ -22,7 +23,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             build_variant(config["model"]),
             seed=config["seed"],
             setting=config["setting"],
-            family=config["features"]["family"],
+            family=build_family(config["features"]),
             d_r=config["features"]["d_r"],
             learning_rate=config["learning_rate"],
             epochs=config["epochs"],

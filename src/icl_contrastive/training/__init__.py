@@ -7,17 +7,18 @@ import math
 import shutil
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from icl_contrastive.features import draw_features
+from icl_contrastive.features import ExponentialFamily, Family, Statistics
+from icl_contrastive.features.positive import Positive
 from icl_contrastive.streams import stream
 
 if TYPE_CHECKING:
     from icl_contrastive.tasks import Prompts
-    from icl_contrastive.variants.base import Variant
+    from icl_contrastive.variants.base import Mixing, Variant
 
 Array = npt.NDArray[np.float32]
 Device = Literal["auto", "cpu", "cuda"]
@@ -35,7 +36,8 @@ class Pretrained:
 
     Attributes:
         tensors: ``W_Q``, ``W_K``, ``W_V`` (R, d, d); ``g1``, ``g2`` (R, layers, d, d) if there
-            are any; ``omega`` (R, m, d) and ``log_weight`` (R, m) unless attention is exact.
+            are any; unless attention is exact, the arrays that fix the features, for most families
+            ``omega`` (R, m, d) and ``log_weight`` (R, m).
         train_mse: (R, epochs), mean of the squared errors met during the epoch (A.3).
         test_mse: (R, epochs), mean squared error on the held-out prompts after the epoch.
     """
@@ -65,6 +67,23 @@ def initial_weights(
     return weights
 
 
+def initial_statistics(weights: dict[str, Array], tokens: Array) -> Statistics:
+    """Of the keys and of the query tokens' queries that training starts with.
+
+    Args:
+        weights: those of one run.
+        tokens: its training prompts, (prompts, n, d).
+    """
+    from scipy.special import ndtr
+
+    scale = tokens.shape[-1] ** -0.25
+    keys = tokens @ weights["W_K"].T
+    for layer in weights.get("g2", ()):
+        keys = keys @ layer.T
+        keys *= ndtr(keys)  # GELU
+    return Statistics.of(scale * keys, scale * (tokens[:, -1] @ weights["W_Q"].T))
+
+
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
     """``auto`` is ``cuda`` where a driver is installed and torch can use it, else ``cpu``."""
     if device != "auto":
@@ -83,7 +102,7 @@ def pretrain(
     *,
     seed: int,
     setting: str,
-    family: str = "positive",
+    family: Family | None = None,
     d_r: int = 1200,
     learning_rate: float = 0.003,
     epochs: int = 50,
@@ -95,26 +114,34 @@ def pretrain(
         prompts, test_prompts: tokens (R, prompts, N + 1, d), targets (R, prompts, d_y).
         variant: the layer; ω is drawn once per run and kept.
         seed, setting: name the random streams of ω and of the initial weights.
-        family, d_r: the random features, unless the variant's attention is exact.
+        family, d_r: the random features, unless the variant's attention is exact; positive
+            features by default.
         learning_rate: of SGD on ‖ŷ − y‖², one prompt per step.
-        device: ``cpu`` runs the compiled loop, ``cuda`` all runs in one torch program.
+        device: ``cpu`` runs the compiled loop, ``cuda`` all runs in one torch program, which also
+            trains with features that the loop is not made for.
 
     Raises:
         TrainingDivergedError: naming run and epoch.
+        ValueError: if the features can be negative, or there are none of this d_r.
     """
+    family = family or Positive()
+    if not family.nonnegative:
+        raise ValueError(f"{family!r} features can be negative: no layer is trained with them")
     runs, _, n, d = prompts.tokens.shape
     start = [initial_weights(variant, d, seed, setting, run) for run in range(runs)]
     weights = {name: np.stack([one[name] for one in start]) for name in start[0]}
-    omega = log_weight = None
+    features = None
     if variant.attention == "kernel":
-        draws = [
-            draw_features(family, stream(seed, "omega", setting, run), d, d_r)
-            for run in range(runs)
-        ]
-        omega, log_weight = (np.stack(arrays) for arrays in zip(*draws, strict=True))
+        draws = []
+        for run in range(runs):
+            known = None
+            if family.uses_statistics:
+                known = initial_statistics(start[run], prompts.tokens[run])
+            draws.append(family.draw(stream(seed, "omega", setting, run), d, d_r, known))
+        features = {name: np.stack([one[name] for one in draws]) for name in draws[0]}
 
-    job = (weights, omega, log_weight, variant.mixing(n - 1), prompts.targets.shape[-1])
-    trainer = _trainer(resolve_device(device), *job)
+    mixing, d_y = variant.mixing(n - 1), prompts.targets.shape[-1]
+    trainer = _trainer(resolve_device(device), weights, family, features, mixing, d_y)
     train_mse = np.empty((runs, epochs), np.float32)
     test_mse = np.empty((runs, epochs), np.float32)
     began = time.monotonic()
@@ -137,10 +164,7 @@ def pretrain(
             np.median(test_mse[:, epoch]),
             seconds / (epoch + 1) * (epochs - epoch - 1),
         )
-    tensors = trainer.weights
-    if omega is not None and log_weight is not None:
-        tensors |= {"omega": omega, "log_weight": log_weight}
-    return Pretrained(tensors, train_mse, test_mse)
+    return Pretrained(trainer.weights | (features or {}), train_mse, test_mse)
 
 
 class Trainer(Protocol):
@@ -157,11 +181,19 @@ class Trainer(Protocol):
         """The weights as they are now."""
 
 
-def _trainer(device: Literal["cpu", "cuda"], *job: Any) -> Trainer:
-    if device == "cuda":
+def _trainer(
+    device: Literal["cpu", "cuda"],
+    weights: dict[str, Array],
+    family: Family,
+    features: dict[str, Array] | None,
+    mixing: Mixing,
+    d_y: int,
+) -> Trainer:
+    if device == "cuda" or (features is not None and not isinstance(family, ExponentialFamily)):
         from icl_contrastive.training.batched import BatchedRuns
 
-        return BatchedRuns(*job, device)
+        return BatchedRuns(weights, family, features, mixing, d_y, device)
     from icl_contrastive.training.fused import FusedRuns
 
-    return FusedRuns(*job)
+    omega, log_weight = (features["omega"], features["log_weight"]) if features else (None, None)
+    return FusedRuns(weights, omega, log_weight, mixing, d_y)

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 
 from icl_contrastive.attention import Weights, read_out
-from icl_contrastive.features.base import ExponentialFeatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
+    from icl_contrastive.features import Family
     from icl_contrastive.variants.base import Mixing
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ class BatchedRuns:
     Args:
         weights: ``W_Q``, ``W_K``, ``W_V`` (R, d, d) and, if augmented, ``g1``, ``g2``
             (R, layers, d, d); their dtype is that of the training.
-        omega, log_weight: (R, m, d) and (R, m), or None for the exact softmax.
+        family, features: the family and the arrays of its R draws, None for the exact softmax.
         mixing: the variant's, for N demonstrations.
         d_y: number of label coordinates, the last ones of a token.
         device: torch's name of the device.
@@ -43,8 +43,8 @@ class BatchedRuns:
     def __init__(
         self,
         weights: dict[str, Array],
-        omega: Array | None,
-        log_weight: Array | None,
+        family: Family,
+        features: dict[str, Array] | None,
         mixing: Mixing,
         d_y: int,
         device: str,
@@ -57,8 +57,9 @@ class BatchedRuns:
         self._parameters = {name: place(array).requires_grad_() for name, array in weights.items()}
         self._weights = Weights.from_tensors(self._parameters)
         self._features = None
-        if omega is not None and log_weight is not None:
-            self._features = ExponentialFeatures(place(omega), place(log_weight))
+        if features is not None:
+            placed = {name: place(array) for name, array in features.items()}
+            self._features = family.feature_map(placed)
         constants = {name: place(a) for name, a in vars(mixing).items() if a is not None}
         self._mixing = replace(mixing, **constants)
         self._d_y = d_y

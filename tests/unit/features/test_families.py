@@ -19,8 +19,6 @@ class TestHyperbolic(UnbiasedFamilyTests):
 
 class TestTrigonometric(UnbiasedFamilyTests):
     kind = Trigonometric
-    d_r = 480  # enough for every estimate to be positive
-    weight_norm = 0.3
 
 
 class TestOPRF(UnbiasedFamilyTests):
