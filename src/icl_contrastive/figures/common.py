@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from icl_contrastive.artifacts import write_atomically
 from icl_contrastive.figures import style
@@ -230,11 +231,20 @@ def place(figure: Figure, left: float, bottom: float, width: float, height: floa
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
+def use_log_scale(axes: Axes) -> None:
+    """A logarithmic axis of errors; its ticks suit its present range and are plain numbers."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
 def scientific(value: float, digits: int = 1) -> str:
     r"""A number as mathtext for running text, e.g. ``$3.1\times10^{-16}$``; zero is ``0``."""
     if value == 0.0:
         return "0"
     mantissa, exponent = f"{value:.{digits}e}".split("e")
-    if int(exponent) in (-2, -1, 0, 1):
-        return f"{value:.{digits + 1}g}"
+    if -2 <= int(exponent) <= digits:
+        return f"{value:.{digits - int(exponent)}f}"
     return rf"${mantissa}\times10^{{{int(exponent)}}}$"

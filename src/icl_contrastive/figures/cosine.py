@@ -63,7 +63,7 @@ def _draw_ends(axes: Axes, start: Array, end: Array) -> None:
             facecolor=(color, 0.25),
             linestyle=line,
             linewidth=1.0,
-            label=f"{name}, median {np.median(values):.2f}".replace("-", "\N{MINUS SIGN}"),
+            label=rf"{name}, median ${np.median(values).round(2) + 0.0:.2f}$",
         )
     axes.set_xlabel("prompts")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from icl_contrastive.figures.common import Array, Table
 
@@ -23,12 +22,3 @@ def draw_curve(axes: Axes, epochs: Array, errors: Array, band: float = 0.15, **l
     if band:
         axes.fill_between(epochs, low, high, color=line["color"], alpha=band, linewidth=0)
     axes.plot(epochs, np.median(errors, axis=1), **line)
-
-
-def use_log_scale(axes: Axes) -> None:
-    """A logarithmic axis of errors; its ticks suit its present range and are plain numbers."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())

@@ -6,6 +6,7 @@ All lengths are inches from the lower left corner of the figure.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
@@ -16,6 +17,9 @@ from icl_contrastive.figures.heatmap import positive_scale, signed_scale
 
 Point = tuple[float, float]
 Matrices = dict[str, Array]
+
+# A diagram shows patterns: the few largest entries may saturate.
+_SATURATED = 0.98
 
 _NAMES = (
     *("H", "K", "V", "Q", "attention", "h_hat"),
@@ -99,10 +103,12 @@ class Canvas:
 
         Signed matrices run from blue to red, non-negative ones from light to dark.
         """
-        signed = matrix.min() < 0
+        signed = bool(matrix.min() < 0)
+        sizes = np.abs(np.concatenate([other.ravel() for other in (matrix, *like)]))
+        limit = np.quantile(sizes, _SATURATED)[None]
         self._axes.imshow(
             matrix,
-            norm=signed_scale(matrix, *like) if signed else positive_scale(matrix, *like),
+            norm=signed_scale(limit) if signed else positive_scale(limit),
             cmap=style.SIGNED_MAP if signed else style.SEQUENTIAL_MAP,
             extent=(box.left, box.right, box.bottom, box.top),
             aspect="auto",

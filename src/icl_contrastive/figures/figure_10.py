@@ -52,13 +52,17 @@ def draw(config: Config, trajectory: Table) -> Figure:
         right.text(
             1.04,
             height,
-            f"off by {100 * own:.2g}%\n(median {100 * np.median(everywhere):.2g}%)",
+            f"off by {_percent(own)}\n(median {_percent(float(np.median(everywhere)))})",
             transform=right.transAxes,
             va="center",
             color=color,
             **style.SMALL,
         )
     return figure
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.01 else f"{100 * share:.2g}%"
 
 
 def _end(descent: Descent) -> float:

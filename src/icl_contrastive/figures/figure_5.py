@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main, place
-from icl_contrastive.figures.curves import draw_curve, read_curves, use_log_scale
+from icl_contrastive.figures.common import Config, Table, main, place, use_log_scale
+from icl_contrastive.figures.curves import draw_curve, read_curves
 
 # Inches. The curves of a column share one block; below it are the errors after the last epoch.
 _HEIGHT = 5.0

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main
-from icl_contrastive.figures.curves import draw_curve, read_curves, use_log_scale
+from icl_contrastive.figures.common import Config, Table, main, use_log_scale
+from icl_contrastive.figures.curves import draw_curve, read_curves
 
 # With x ~ U(−1, 1)^{d_x}, E[x_j²] = 1/3, and with W_ij ~ N(0, 1), E[W_ij²] = 1.
 _VARIANCE_OF_X = 1 / 3

@@ -69,7 +69,7 @@ def _note_numbers(axes: Axes, descent: Descent) -> None:
     """The values at the end, on the side that the descent leaves free, in room made for them."""
     low, high = axes.get_ylim()
     falling = descent.y_layer < descent.y_reference[0]
-    room = 0.35 * (high - low)
+    room = 0.26 * (high - low)
     axes.set_ylim((low, high + room) if falling else (low - room, high))
     gap = abs(float(descent.y_reference[-1]) - descent.y_layer)
     axes.text(
