@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -231,13 +231,16 @@ def place(figure: Figure, left: float, bottom: float, width: float, height: floa
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def use_log_scale(axes: Axes) -> None:
-    """A logarithmic axis of errors; its ticks suit its present range and are plain numbers."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+def use_log_scale(axes: Axes, which: Literal["x", "y"] = "y") -> None:
+    """A logarithmic axis; its ticks suit its present range and are plain numbers."""
+    axes.set(**{f"{which}scale": "log"})
+    axis, (low, high) = {
+        "x": (axes.xaxis, axes.get_xlim()),
+        "y": (axes.yaxis, axes.get_ylim()),
+    }[which]
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def scientific(value: float, digits: int = 1) -> str:

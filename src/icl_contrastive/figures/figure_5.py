@@ -170,6 +170,8 @@ def _draw_curves(
             draw_curve(axes, epochs, errors, band=min(0.15, 0.3 / len(shown)), **curve.line)
         axes.text(1.02, 0.5, name, transform=axes.transAxes, rotation=270, va="center")
         axes.margins(x=0)
+        # Most of the way is gone in the first epochs, and the paper speaks of convergence there.
+        use_log_scale(axes, "x")
         axes.tick_params(labelbottom=index == len(names) - 1)
         panels.append(axes)
     low = min(axes.get_ylim()[0] for axes in panels)
