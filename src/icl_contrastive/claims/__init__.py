@@ -1,0 +1,204 @@
+"""The paper's claims, each with a criterion that was fixed beforehand, and what a run says to them.
+
+``workflow/claims.yaml`` lists them. A *measure* (``measures.py``) takes the run's tables to effects
+with one number for each independent unit; a *criterion* (``criteria.py``) takes effects to a
+verdict. The tests of all claims are corrected together.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from icl_contrastive.claims.criteria import (
+    Criterion,
+    Estimate,
+    Settings,
+    Verdict,
+    build_criterion,
+    estimate,
+    pool,
+)
+from icl_contrastive.claims.evidence import Effect, Evidence, NotTestableError, describe
+from icl_contrastive.claims.measures import KERNEL_LAYER, LAYER, MEASURES
+from icl_contrastive.claims.statistics import holm
+from icl_contrastive.streams import stream
+
+__all__ = ["COLUMNS", "Claim", "ClaimError", "Evidence", "Settings", "evaluate", "read_claims"]
+
+COLUMNS = (
+    "id",
+    "section",
+    "claim",
+    "measure",
+    "criterion",
+    "paper",
+    "ours",
+    "interval_low",
+    "interval_high",
+    "p_value",
+    "p_corrected",
+    "verdict",
+    "where",
+    "note",
+)
+
+
+class ClaimError(ValueError):
+    """An entry of the list of claims that cannot be evaluated; the message names it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A checkable sentence of the paper.
+
+    Attributes:
+        id: a short name.
+        section: where the paper says it.
+        claim: a paraphrase.
+        paper: the paper's own value or words for the result, may be empty.
+        measure: name of the measure, and its arguments.
+        criterion: when it counts as reproduced.
+        where: the figure or table to look at.
+    """
+
+    id: str
+    section: str
+    claim: str
+    paper: str
+    measure: str
+    arguments: dict[str, Any]
+    criterion: Criterion
+    where: str
+
+    @property
+    def measured(self) -> str:
+        """What is measured, in words."""
+        defaults = {"base": KERNEL_LAYER, "predictor": LAYER}
+        if self.measure == "error_ratio":
+            defaults["base"] = LAYER
+        values = {
+            key: describe(value) if isinstance(value, Mapping) else value
+            for key, value in (defaults | self.arguments).items()
+        }
+        setting = self.arguments.get("setting")
+        where = f"; {describe(setting)}" if setting else ""
+        return MEASURES[self.measure].text.format(**values) + where
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a run says to a claim, before its test is corrected for those of the others."""
+
+    ours: Estimate
+    parts: list[tuple[Effect, Estimate]]
+    p_values: list[float]
+
+
+def read_claims(entries: Mapping[str, Any]) -> tuple[Settings, list[Claim]]:
+    """The list of claims and how they are tested, from the file's ``statistics`` and ``claims``.
+
+    Raises ClaimError.
+    """
+    try:
+        settings = Settings(**entries["statistics"])
+    except (KeyError, TypeError) as error:
+        raise ClaimError(f"statistics: {error}") from error
+    claims = [_read_claim(entry) for entry in entries["claims"]]
+    names = [claim.id for claim in claims]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ClaimError(f"{', '.join(sorted(twice))}: given twice")
+    return settings, claims
+
+
+def _read_claim(entry: Mapping[str, Any]) -> Claim:
+    name = entry.get("id", "a claim without id")
+    try:
+        rest = {"paper": "", **entry}
+        arguments = dict(rest.pop("measure"))
+        measure = arguments.pop("name")
+        inspect.signature(MEASURES[measure].effects).bind(None, **arguments)
+        criterion = build_criterion(rest.pop("criterion"))
+        claim = Claim(**rest, measure=measure, arguments=arguments, criterion=criterion)
+    except (KeyError, TypeError) as error:
+        raise ClaimError(f"{name}: {type(error).__name__}: {error}") from error
+    return claim
+
+
+def evaluate(
+    claims: Sequence[Claim], evidence: Evidence, settings: Settings, seed: int
+) -> pd.DataFrame:
+    """The scorecard: a row for each claim, with ``COLUMNS``.
+
+    A claim for which the run has not what it takes is ``not tested``, and its note says why. The
+    tests of all others are corrected together by Holm's method.
+    """
+    findings: dict[str, Finding] = {}
+    reasons: dict[str, str] = {}
+    for claim in claims:
+        try:
+            findings[claim.id] = _find(claim, evidence, settings, seed)
+        except NotTestableError as error:
+            reasons[claim.id] = str(error)
+    tested = [claim.id for claim in claims if claim.id in findings and findings[claim.id].p_values]
+    p_values = np.array([max(findings[name].p_values) for name in tested])
+    corrected = dict(zip(tested, holm(p_values), strict=True))
+    rows = []
+    for claim in claims:
+        row = {
+            "id": claim.id,
+            "section": claim.section,
+            "claim": claim.claim,
+            "measure": claim.measured,
+            "criterion": claim.criterion.describe(settings),
+            "paper": claim.paper,
+            "where": claim.where,
+        }
+        if claim.id in findings:
+            finding = findings[claim.id]
+            row |= _found(claim, finding, corrected.get(claim.id, np.nan), settings)
+        else:
+            row |= {"verdict": "not tested", "note": reasons[claim.id]}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _find(claim: Claim, evidence: Evidence, settings: Settings, seed: int) -> Finding:
+    effects = MEASURES[claim.measure].effects(evidence, **claim.arguments)
+    for effect in effects:
+        usable = effect.values > 0 if effect.scale == "ratio" else np.isfinite(effect.values)
+        if not (usable.all() and np.isfinite(effect.values).all()):
+            raise NotTestableError(
+                f"{effect.label}: not all values are numbers that can be averaged"
+            )
+    rng = stream(seed, "claims", claim.id, "bootstrap")
+    parts = [(effect, estimate(effect, settings, rng)) for effect in effects]
+    ours = parts[0][1] if len(parts) == 1 else estimate(pool(effects), settings, rng)
+    p_values = claim.criterion.p_values(effects, settings, stream(seed, "claims", claim.id, "test"))
+    return Finding(ours, parts, p_values)
+
+
+def _found(claim: Claim, finding: Finding, corrected: float, settings: Settings) -> dict[str, Any]:
+    ours, p_values = finding.ours, finding.p_values
+    verdict: Verdict = claim.criterion.verdict(ours, p_values, corrected, settings)
+    note = ""
+    if len(finding.parts) > 1:
+        tests = [f", p = {p:.2g}" for p in p_values] or [""] * len(finding.parts)
+        note = "; ".join(
+            f"{effect.label} {one.value:.3g} [{one.low:.3g}, {one.high:.3g}]{test}"
+            for (effect, one), test in zip(finding.parts, tests, strict=True)
+        )
+    return {
+        "ours": ours.value,
+        "interval_low": ours.low,
+        "interval_high": ours.high,
+        "p_value": max(p_values) if p_values else np.nan,
+        "p_corrected": corrected,
+        "verdict": verdict,
+        "note": note,
+    }

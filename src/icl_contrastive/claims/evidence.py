@@ -1,0 +1,152 @@
+"""What claims are judged by: the tables of a run, and which of its cells a claim speaks of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Array = npt.NDArray[np.float64]
+Query = Mapping[str, Any]
+
+_TEXT_COLUMNS = {"setting", "variant", "scheme", "exact", "matrix", "predictor"}
+_GRID_KEYS = ("alpha", "k", "beta")
+_SIGNS = {"> 0": (0, math.inf), "< 0": (-math.inf, 0)}
+_SYMBOLS = {"alpha": "α", "beta": "β"}
+
+
+class NotTestableError(LookupError):
+    """The run lacks what a claim is about; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A quantity that a claim, or one part of it, is about.
+
+    Attributes:
+        label: which part, such as ``α = 0.1``.
+        values: one for each independent unit (a run, a repeat), in the order of the units.
+        scale: ``ratio``, positive and averaged in logarithms; ``number``, averaged as it is;
+            ``largest``, of which the largest counts and for which there is neither interval nor
+            test.
+        headline: whether the claim's own number is taken from this part.
+    """
+
+    label: str
+    values: Array
+    scale: Literal["ratio", "number", "largest"] = "number"
+    headline: bool = True
+
+
+@dataclass(frozen=True)
+class Model:
+    """A variant of the config as a claim may ask for it."""
+
+    name: str
+    hyperparameters: dict[str, Any]
+    learning_rate: float
+    settings: tuple[str, ...]
+
+    def matches(self, query: Query) -> bool:
+        """Whether the hyperparameters are those asked for, or of the sign asked for."""
+        for key, wanted in query.items():
+            value = self.hyperparameters.get(key)
+            if wanted in _SIGNS:
+                low, high = _SIGNS[wanted]
+                if value is None or not low < value < high:
+                    return False
+            elif value != wanted:
+                return False
+        return True
+
+    @property
+    def point(self) -> dict[str, Any]:
+        """Where in a grid it lies."""
+        return {key: self.hyperparameters.get(key) for key in _GRID_KEYS}
+
+    @property
+    def label(self) -> str:
+        """Its place in a grid in words, or its name."""
+        point = [(key, value) for key, value in self.point.items() if value is not None]
+        return ", ".join(f"{_SYMBOLS.get(k, k)} = {v:g}" for k, v in point) or self.name
+
+
+class Evidence:
+    """The tables of a run and the part of its config that says what their rows are."""
+
+    def __init__(self, config: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
+        """Take tables by name below their folder, all fields text; names as in the config.
+
+        Args:
+            config: ``settings`` by name, ``variants`` (a list of ``variant``, ``model``,
+                ``learning_rate``, ``settings``), and ``d_r``, that of the trained layers.
+            tables: see ``load_table``.
+        """
+        self.d_r: int = config["d_r"]
+        self._settings: dict[str, dict[str, Any]] = config["settings"]
+        self._models = [
+            Model(one["variant"], one["model"], one["learning_rate"], tuple(one["settings"]))
+            for one in config["variants"]
+        ]
+        self._tables = {name: _typed(table) for name, table in tables.items()}
+
+    def table(self, name: str, **where: object) -> pd.DataFrame:
+        """Rows of a table whose columns have these values; NotTestableError if there are none."""
+        if name not in self._tables:
+            raise NotTestableError(f"there is no table {name}")
+        rows = self._tables[name]
+        for column, value in where.items():
+            rows = rows[rows[column] == value]
+        if rows.empty:
+            wanted = ", ".join(f"{column} = {value}" for column, value in where.items())
+            raise NotTestableError(f"the table {name} has no row with {wanted}")
+        return rows
+
+    def setting(self, query: Query) -> str:
+        """The first setting that has what is asked for; one shared task unless that is asked."""
+        query = {**query, "tasks": query.get("tasks", "shared")}
+        for name, shape in self._settings.items():
+            if all(shape.get(key) == value for key, value in query.items()):
+                return name
+        raise NotTestableError(f"no setting has {describe(query)}")
+
+    def models(self, query: Query, setting: str) -> list[Model]:
+        """The variants of the setting that have the hyperparameters asked for, at least one."""
+        found = [m for m in self._models if setting in m.settings and m.matches(query)]
+        if not found:
+            raise NotTestableError(f"no variant of setting {setting} has {describe(query)}")
+        return found
+
+    def base(self, model: Model, query: Query, setting: str) -> Model:
+        """What a model is compared with: a variant with its learning rate.
+
+        Where several have what is asked for, the one at the same place in its grid.
+        """
+        found = [m for m in self.models(query, setting) if m.learning_rate == model.learning_rate]
+        if len(found) > 1:
+            found = [m for m in found if m.point == model.point]
+        if not found:
+            raise NotTestableError(
+                f"{model.name} has no counterpart in setting {setting} with {describe(query)} and "
+                f"learning rate {model.learning_rate:g}"
+            )
+        return found[0]
+
+
+def describe(query: Query) -> str:
+    """A query in words: ``model regularized, form eq15, alpha > 0``."""
+    return ", ".join(f"{key} {value}" for key, value in query.items())
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers for the text of all columns that hold them; an empty field is NaN."""
+    columns = {
+        name: column if name in _TEXT_COLUMNS else pd.to_numeric(column)
+        for name, column in table.items()
+    }
+    return pd.DataFrame(columns)

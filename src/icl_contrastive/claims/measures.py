@@ -1,0 +1,315 @@
+"""What is measured for a claim: from tables to effects, one number for each independent unit.
+
+A measure takes the evidence and the arguments that its claim gives, and returns an effect for each
+part of the claim. All comparisons of layers are paired: run r of every variant has the same task,
+prompts, random features and initial weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from icl_contrastive.claims.evidence import (
+    Array,
+    Effect,
+    Evidence,
+    Model,
+    NotTestableError,
+    Query,
+    describe,
+)
+
+KERNEL_LAYER: Query = {"model": "softmax", "attention": "kernel"}
+LAYER = "layer"
+"""The predictor of the table of controls that the others are compared with."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure and how it is put in words, with its arguments in braces."""
+
+    effects: Callable[..., list[Effect]]
+    text: str
+
+
+def _by_run(rows: pd.DataFrame, value: str, statistic: str) -> Array:
+    """One number for each run, in the order of the runs."""
+    return np.asarray(rows.groupby("run", sort=True)[value].agg(statistic), np.float64)
+
+
+# Identities and descents
+
+
+def identity_error(
+    evidence: Evidence, of: Query, scheme: str, setting: Query | None = None
+) -> list[Effect]:
+    """Largest relative error of every run, over all prompts, variants and settings asked for."""
+    rows = evidence.table("equivalence", scheme=scheme)
+    wanted = None if setting is None else evidence.setting(setting)
+    cells = {
+        (name, model.name)
+        for name in (rows["setting"].unique() if wanted is None else [wanted])
+        for model in _models_if_any(evidence, of, name)
+    }
+    inside = [cell in cells for cell in zip(rows["setting"], rows["variant"], strict=True)]
+    if not any(inside):
+        raise NotTestableError(f"no compared layer has {describe(of)}")
+    largest = _by_run(rows[inside], "relative_error", "max")
+    return [Effect("all", largest, "largest")]
+
+
+def _models_if_any(evidence: Evidence, query: Query, setting: str) -> list[Model]:
+    try:
+        return evidence.models(query, setting)
+    except NotTestableError:
+        return []
+
+
+def deviation(evidence: Evidence, of: Query, scheme: str, setting: Query) -> list[Effect]:
+    """Median relative error of every run where no identity holds."""
+    name = evidence.setting(setting)
+    return [
+        Effect(model.label, _by_run(rows, "relative_error", "median"), "ratio")
+        for model in evidence.models(of, name)
+        for rows in [evidence.table("equivalence", setting=name, variant=model.name, scheme=scheme)]
+    ]
+
+
+def cosine_gain(evidence: Evidence, setting: Query) -> list[Effect]:
+    """Rise of the mean cosine of (ŷ⁽ⁱ⁾, y⁽ⁱ⁾) from the first to the last step, run by run."""
+    name = evidence.setting(setting)
+    model = evidence.models(KERNEL_LAYER, name)[0]
+    rows = evidence.table(f"trajectories/{name}/{model.name}", setting=name, scheme="single_sample")
+    ends = [
+        _by_run(rows[rows["step"] == step], "cosine", "mean")
+        for step in (rows["step"].min(), rows["step"].max())
+    ]
+    return [Effect("all", ends[1] - ends[0])]
+
+
+# Learning curves
+
+
+def _curves(evidence: Evidence, setting: str, model: Model) -> Array:
+    """Training error of every run after every epoch, (runs, epochs)."""
+    rows = evidence.table("pretraining", setting=setting, variant=model.name)
+    return rows.pivot(index="run", columns="epoch", values="train_mse").to_numpy(np.float64)
+
+
+def _pairs(
+    evidence: Evidence, of: Query, base: Query, setting: Query
+) -> Iterator[tuple[str, Array, Array]]:
+    """Label, curves and base's curves of every variant asked for."""
+    name = evidence.setting(setting)
+    for model in evidence.models(of, name):
+        other = evidence.base(model, base, name)
+        curves, base_curves = (_curves(evidence, name, m) for m in (model, other))
+        if curves.shape != base_curves.shape:
+            raise NotTestableError(f"{model.name} and {other.name} differ in runs or epochs")
+        yield model.label, curves, base_curves
+
+
+def _share(epochs: int, share: float) -> int:
+    """That share of the epochs as a whole number, at least one."""
+    return max(1, math.ceil(share * epochs))
+
+
+def final_error(
+    evidence: Evidence, of: Query, setting: Query, last: float, base: Query = KERNEL_LAYER
+) -> list[Effect]:
+    """Ratio of the mean training errors over the last epochs."""
+    return [
+        Effect(label, _final(curves, last) / _final(base_curves, last), "ratio")
+        for label, curves, base_curves in _pairs(evidence, of, base, setting)
+    ]
+
+
+def _final(curves: Array, last: float) -> Array:
+    return np.asarray(curves[:, -_share(curves.shape[1], last) :].mean(1))
+
+
+def area(
+    evidence: Evidence, of: Query, setting: Query, until: float, base: Query = KERNEL_LAYER
+) -> list[Effect]:
+    """Ratio of the areas under the training curves over the first epochs."""
+    return [
+        Effect(label, curves[:, :stop].mean(1) / base_curves[:, :stop].mean(1), "ratio")
+        for label, curves, base_curves in _pairs(evidence, of, base, setting)
+        for stop in [_share(curves.shape[1], until)]
+    ]
+
+
+def speed(
+    evidence: Evidence, of: Query, setting: Query, at: float, base: Query = KERNEL_LAYER
+) -> list[Effect]:
+    """Ratio of the epochs to a given error, and of the areas under the whole curves.
+
+    The error is the one that the base has, in the same run, after the share ``at`` of its epochs. A
+    curve that never gets there counts as one epoch more than there are.
+    """
+    effects = []
+    for label, curves, base_curves in _pairs(evidence, of, base, setting):
+        targets = base_curves[:, _share(base_curves.shape[1], at) - 1]
+        epochs = [
+            np.array([epochs_to_error(*pair) for pair in zip(one, targets, strict=True)])
+            for one in (curves, base_curves)
+        ]
+        areas = curves.mean(1) / base_curves.mean(1)
+        effects += [
+            Effect(f"{label}: epochs", epochs[0] / epochs[1], "ratio"),
+            Effect(f"{label}: area", areas, "ratio", headline=False),
+        ]
+    return effects
+
+
+def epochs_to_error(curve: Array, error: float) -> float:
+    """Epochs (from 1) until a curve (epochs,) first reaches an error, logarithms interpolated."""
+    reached = np.flatnonzero(curve <= error)
+    if not len(reached):
+        return float(len(curve) + 1)
+    first = int(reached[0])
+    if first == 0:
+        return 1.0
+    before, after = np.log(curve[first - 1]), np.log(curve[first])
+    return float(first + (before - np.log(error)) / (before - after))
+
+
+# Estimated attention
+
+
+def error_rate(evidence: Evidence, matrix: str, error: str, setting: Query) -> list[Effect]:
+    """Slope of log error against log d_r, by least squares on every repeat of the sweep."""
+    rows = evidence.table("approximation", setting=evidence.setting(setting), matrix=matrix)
+    grid = rows.pivot(index="repeat", columns="d_r", values=error)
+    if grid.shape[1] < 2:
+        raise NotTestableError("the sweep has a single d_r")
+    x = np.log(grid.columns.to_numpy(np.float64))
+    y = np.log(grid.to_numpy(np.float64))  # (repeats, d_r)
+    x = x - x.mean()
+    return [Effect("all", y @ x / (x @ x))]
+
+
+def error_in_the_end(evidence: Evidence, matrix: str, setting: Query) -> list[Effect]:
+    """Mean absolute error with the most features, over the mean size of an exact entry."""
+    name = evidence.setting(setting)
+    rows = evidence.table("approximation", setting=name, matrix=matrix)
+    last = rows[rows["d_r"] == rows["d_r"].max()].sort_values("repeat")
+    exact = _exact(evidence.table("matrices", setting=name, matrix=matrix))
+    return [Effect("all", last["mae"].to_numpy(np.float64) / np.abs(exact).mean(), "ratio")]
+
+
+def _exact(rows: pd.DataFrame) -> Array:
+    return _matrix(rows[rows["d_r"].isna()])
+
+
+def _matrix(rows: pd.DataFrame) -> Array:
+    return rows.pivot(index="row", columns="column", values="value").to_numpy(np.float64)
+
+
+def _exact_and_estimate(evidence: Evidence, matrix: str, setting: Query) -> tuple[Array, Array]:
+    """A matrix of the shown prompt and its estimate with the d_r of the trained layers."""
+    rows = evidence.table("matrices", setting=evidence.setting(setting), matrix=matrix)
+    estimated = rows[rows["d_r"] == evidence.d_r]
+    if estimated.empty:
+        raise NotTestableError(f"approximation.shown has no {evidence.d_r}, the layers' d_r")
+    return _exact(rows), _matrix(estimated)
+
+
+def well_estimated(evidence: Evidence, matrix: str, setting: Query, within: float) -> list[Effect]:
+    """Share of the entries whose relative error is small, token by token (the columns)."""
+    exact, estimate = _exact_and_estimate(evidence, matrix, setting)
+    return [Effect("all", (np.abs(estimate - exact) <= within * np.abs(exact)).mean(0))]
+
+
+def larger_entries(evidence: Evidence, matrix: str, setting: Query, top: float) -> list[Effect]:
+    """Mean absolute error of the largest entries over that of the others, token by token."""
+    exact, estimate = _exact_and_estimate(evidence, matrix, setting)
+    error = np.abs(estimate - exact)
+    largest = np.argsort(-np.abs(exact), axis=0, kind="stable")
+    error = np.take_along_axis(error, largest, axis=0)
+    count = _share(len(exact), top)
+    return [Effect("all", error[:count].mean(0) / error[count:].mean(0), "ratio")]
+
+
+# Predictions
+
+
+def _predictions(evidence: Evidence, setting: Query, predictor: str) -> pd.DataFrame:
+    return evidence.table("controls", setting=evidence.setting(setting), predictor=predictor)
+
+
+def unexplained(evidence: Evidence, setting: Query, predictor: str = LAYER) -> list[Effect]:
+    """Mean squared error over the error of predicting zero, the mean of y², run by run."""
+    rows = _predictions(evidence, setting, predictor)
+    rows = rows.assign(square=rows["y_true"] ** 2)
+    error, zero = (_by_run(rows, column, "mean") for column in ("squared_error", "square"))
+    return [Effect("all", error / zero, "ratio")]
+
+
+def error_ratio(
+    evidence: Evidence, setting: Query, predictor: str, base: str = LAYER
+) -> list[Effect]:
+    """Ratio of the mean squared errors of two predictors on the same prompts, run by run."""
+    errors = [
+        _by_run(_predictions(evidence, setting, name), "squared_error", "mean")
+        for name in (predictor, base)
+    ]
+    return [Effect("all", errors[0] / errors[1], "ratio")]
+
+
+def place_of_quoted_error(
+    evidence: Evidence, setting: Query, truth: float, prediction: float
+) -> list[Effect]:
+    """Share of the run's prompts on which the layer errs less than on the quoted one."""
+    rows = _predictions(evidence, setting, LAYER)
+    quoted = (prediction - truth) ** 2
+    return [
+        Effect("all", _by_run(rows.assign(less=rows["squared_error"] < quoted), "less", "mean"))
+    ]
+
+
+MEASURES: dict[str, Measure] = {
+    "identity_error": Measure(
+        identity_error, "largest relative error in float64 ({of}; {scheme}), all runs and prompts"
+    ),
+    "deviation": Measure(
+        deviation, "relative deviation ({of}; {scheme}), median over prompts, mean over runs"
+    ),
+    "cosine_gain": Measure(cosine_gain, "rise of the mean cosine from the first to the last step"),
+    "final_error": Measure(
+        final_error, "training error of the last {last:.0%} of epochs, {of}, over that of {base}"
+    ),
+    "area": Measure(
+        area,
+        "area under the training curve, first {until:.0%} of epochs, {of}, over that of {base}",
+    ),
+    "speed": Measure(
+        speed,
+        "epochs to the error that {base} has after {at:.0%} of its epochs, {of}, over those of "
+        "{base}; and likewise the area under the curve",
+    ),
+    "error_rate": Measure(error_rate, "slope of log {error} of the {matrix} against log d_r"),
+    "error_in_the_end": Measure(
+        error_in_the_end,
+        "mean absolute error of the {matrix} at the largest d_r, over a mean entry",
+    ),
+    "well_estimated": Measure(
+        well_estimated, "share of the {matrix} matrix that is within {within:.0%} of the exact one"
+    ),
+    "larger_entries": Measure(
+        larger_entries,
+        "absolute error of the largest {top:.0%} of a token's {matrix} over the rest",
+    ),
+    "unexplained": Measure(unexplained, "squared error of the {predictor} over that of zero"),
+    "error_ratio": Measure(error_ratio, "squared error of the {predictor} over that of the {base}"),
+    "place_of_quoted_error": Measure(
+        place_of_quoted_error,
+        "share of our prompts with an error below that of {prediction:.4f} for {truth:.4f}",
+    ),
+}
+"""The measures by the name that ``claims.yaml`` gives them."""

@@ -1,0 +1,34 @@
+"""The scorecard: what the run's tables say to each claim of the paper."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+import yaml
+
+from icl_contrastive.artifacts import load_table, save_table
+from icl_contrastive.claims import ClaimError, Evidence, evaluate, read_claims
+from icl_contrastive.steps.common import StepError, run_step
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write a row for each claim; ``config["tables"]`` names the tables in their order."""
+    entries = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
+    try:
+        settings, claims = read_claims(entries)
+    except ClaimError as error:
+        raise StepError(f"{arguments.claims}: {error}") from error
+    paths = zip(config["tables"], arguments.tables, strict=True)
+    tables = {name: load_table(path) for name, path in paths}
+    scorecard = evaluate(claims, Evidence(config, tables), settings, config["seed"])
+    for verdict, count in scorecard["verdict"].value_counts().items():
+        log.info("%s: %d", verdict, count)
+    save_table(arguments.output, scorecard)
+
+
+if __name__ == "__main__":
+    run_step(main, "claims", "output", many="tables")

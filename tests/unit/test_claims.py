@@ -1,0 +1,577 @@
+"""Verdicts on made-up results: criteria with each outcome, measures on known numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import stats
+
+from icl_contrastive.claims import COLUMNS, ClaimError, Evidence, evaluate, read_claims
+from icl_contrastive.claims.criteria import (
+    CRITERIA,
+    Settings,
+    build_criterion,
+    estimate,
+    pool,
+)
+from icl_contrastive.claims.evidence import Array, Effect, NotTestableError
+from icl_contrastive.claims.measures import LAYER, MEASURES, epochs_to_error
+from icl_contrastive.claims.statistics import bootstrap_interval, holm, sign_flip_p_value
+
+CLAIMS = yaml.safe_load(
+    (Path(__file__).parents[2] / "workflow" / "claims.yaml").read_text(encoding="utf-8")
+)
+SETTINGS = Settings(level=0.05, confidence=0.95, resamples=1999)
+RUNS = 10
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def around(center: float, spread: float = 0.02) -> Array:
+    """Ten values about a center, as different runs give."""
+    return np.asarray(center * np.exp(spread * np.linspace(-1, 1, RUNS)))
+
+
+# --- statistics ---------------------------------------------------------------------------------
+
+
+def test_holm_is_the_textbook_s_example() -> None:
+    corrected = holm(np.array([0.01, 0.04, 0.03, 0.005]))
+    np.testing.assert_allclose(corrected, [0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_rejects_what_the_step_down_procedure_rejects() -> None:
+    p_values, level = rng().uniform(size=200) ** 4, 0.05
+    rejected = np.zeros(len(p_values), bool)
+    for step, index in enumerate(np.argsort(p_values)):
+        if p_values[index] >= level / (len(p_values) - step):
+            break
+        rejected[index] = True
+    assert 0 < rejected.sum() < len(p_values)
+    np.testing.assert_array_equal(holm(p_values) < level, rejected)
+
+
+def test_holm_of_nothing_and_of_one() -> None:
+    assert holm(np.array([])).size == 0
+    assert holm(np.array([0.3])) == [0.3]
+
+
+def test_sign_flips_are_counted_exactly() -> None:
+    values = np.array([1.0, 2.0, 3.0])  # only the values as they are have so large a mean
+    assert sign_flip_p_value(values, "greater", 999, rng()) == 1 / 8
+    assert sign_flip_p_value(values, "less", 999, rng()) == 1
+    assert sign_flip_p_value(np.array([3.0, 2.0, -1.0]), "greater", 999, rng()) == 2 / 8
+
+
+def test_p_values_are_uniform_without_an_effect() -> None:
+    generator = rng()
+    p_values = [
+        sign_flip_p_value(generator.standard_normal(RUNS), "less", 1999, generator)
+        for _ in range(300)
+    ]
+    assert stats.kstest(p_values, "uniform").pvalue > 0.01
+
+
+def test_intervals_cover_the_mean() -> None:
+    generator, covered = rng(), 0
+    for _ in range(200):
+        low, high = bootstrap_interval(generator.standard_normal(30), 0.95, 499, generator)
+        covered += low <= 0 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("values", "interval"), [([2.0], (np.nan, np.nan)), ([2.0, 2.0, 2.0], (2.0, 2.0))]
+)
+def test_intervals_without_spread(values: list[float], interval: tuple[float, float]) -> None:
+    assert bootstrap_interval(np.array(values), 0.95, 99, rng()) == pytest.approx(
+        interval, nan_ok=True
+    )
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0], [0.0] * 9 + [1.0], [0.0, 1.0, 1.0]])
+def test_intervals_of_few_different_values(values: list[float]) -> None:
+    low, high = bootstrap_interval(np.array(values), 0.95, 999, rng())
+    assert 0 <= low <= np.mean(values) <= high <= 1
+
+
+# --- criteria -----------------------------------------------------------------------------------
+
+OUTCOMES: dict[str, tuple[dict[str, Any], dict[str, list[Effect]]]] = {
+    "at_most": (
+        {"kind": "at_most", "reproduced": 1e-10, "partly": 1e-6},
+        {
+            "reproduced": [Effect("", np.array([0.0, 1e-15, 9e-11]), "largest")],
+            "partly": [Effect("", np.array([1e-15, 1e-7]), "largest")],
+            "not reproduced": [Effect("", np.array([1e-15, 1e-2]), "largest")],
+        },
+    ),
+    "at_least": (
+        {"kind": "at_least", "reproduced": 2, "partly": 1.1},
+        {
+            "reproduced": [Effect("", around(2.5), "ratio")],
+            "partly": [Effect("", around(1.5), "ratio")],
+            "not reproduced": [Effect("", around(1.0), "ratio")],
+        },
+    ),
+    "between": (
+        {"kind": "between", "reproduced": [0.05, 0.95], "partly": [0.01, 0.99]},
+        {
+            "reproduced": [Effect("", around(0.5))],
+            "partly": [Effect("", around(0.97, 0.005))],
+            "not reproduced": [Effect("", around(0.001))],
+        },
+    ),
+    "lower": (
+        {"kind": "lower", "than": 1, "partly": 0.5},
+        {
+            "reproduced": [Effect("a", around(0.5), "ratio"), Effect("b", around(0.8), "ratio")],
+            "partly": [Effect("a", around(0.5), "ratio"), Effect("b", around(1.0), "ratio")],
+            "not reproduced": [Effect(str(x), around(x), "ratio") for x in (0.5, 1.0, 1.2)],
+        },
+    ),
+    "higher": (
+        {"kind": "higher", "than": 0, "partly": 1},
+        {
+            "reproduced": [Effect("", around(0.3))],
+            # Below the level alone, not after the correction.
+            "partly": [Effect("", np.array([9.0, 8, 7, 6, 5, 4, 3, 2, -1, -2]))],
+            "not reproduced": [Effect("", -around(0.3))],
+        },
+    ),
+    "equal": (
+        {"kind": "equal", "between": [0.9, 1.1], "partly": 0.5},
+        {
+            "reproduced": [Effect("", around(1.01), "ratio")],
+            "partly": [Effect("a", around(1.01), "ratio"), Effect("b", around(2.0), "ratio")],
+            "not reproduced": [Effect("", around(1.3), "ratio")],
+        },
+    ),
+    "rate": (
+        {"kind": "rate", "than": 0, "expected": -1, "tolerance": 0.2, "partly": 1},
+        {
+            "reproduced": [Effect("", -around(0.9))],
+            "partly": [Effect("", -around(0.4))],
+            "not reproduced": [Effect("", around(0.01))],
+        },
+    ),
+}
+OTHER_TESTS = 20
+
+
+def verdict_of(entry: dict[str, Any], effects: list[Effect]) -> str:
+    """The verdict among ``OTHER_TESTS`` more claims that are not so."""
+    criterion = build_criterion(entry)
+    p_values = criterion.p_values(effects, SETTINGS, rng())
+    corrected = np.nan
+    if p_values:
+        corrected = float(holm(np.array([max(p_values)] + OTHER_TESTS * [0.5]))[0])
+    ours = estimate(pool(effects), SETTINGS, rng())
+    return criterion.verdict(ours, p_values, corrected, SETTINGS)
+
+
+def test_every_criterion_is_tested() -> None:
+    assert set(OUTCOMES) == set(CRITERIA)
+
+
+@pytest.mark.parametrize("kind", CRITERIA)
+@pytest.mark.parametrize("outcome", ["reproduced", "partly", "not reproduced"])
+def test_criteria_have_all_outcomes(kind: str, outcome: str) -> None:
+    entry, effects = OUTCOMES[kind]
+    assert verdict_of(entry, effects[outcome]) == outcome
+
+
+def test_the_correction_can_cost_a_verdict() -> None:
+    effects = [Effect("", np.array([9.0, 8, 7, 6, 5, 4, 3, 2, -1, -2]))]
+    criterion = build_criterion({"kind": "higher", "than": 0, "partly": 1})
+    p_values = criterion.p_values(effects, SETTINGS, rng())
+    assert p_values[0] < SETTINGS.level
+    ours = estimate(effects[0], SETTINGS, rng())
+    assert criterion.verdict(ours, p_values, p_values[0], SETTINGS) == "reproduced"
+    assert criterion.verdict(ours, p_values, 100 * p_values[0], SETTINGS) == "partly"
+
+
+@pytest.mark.parametrize("kind", ["lower", "higher", "equal", "rate"])
+def test_too_few_runs_decide_nothing(kind: str) -> None:
+    entry, outcomes = OUTCOMES[kind]
+    few = [Effect(e.label, e.values[:4], e.scale) for e in outcomes["reproduced"]]
+    with pytest.raises(NotTestableError, match="4 runs"):
+        build_criterion(entry).p_values(few, SETTINGS, rng())
+
+
+def test_ratios_are_averaged_as_logarithms() -> None:
+    assert estimate(Effect("", np.array([0.5, 2.0]), "ratio"), SETTINGS, rng()).value == 1
+
+
+def test_parts_are_pooled_run_by_run() -> None:
+    parts = [
+        Effect("a", np.array([1.0, 4.0]), "ratio"),
+        Effect("b", np.array([4.0, 1.0]), "ratio"),
+        Effect("c", np.array([100.0, 100.0]), "ratio", headline=False),
+    ]
+    np.testing.assert_allclose(pool(parts).values, [2.0, 2.0])
+    largest = [Effect("", np.array([1.0, 5.0]), "largest"), Effect("", np.array([3.0]), "largest")]
+    assert estimate(pool([largest[0]]), SETTINGS, rng()).value == 5.0
+
+
+# --- measures -----------------------------------------------------------------------------------
+
+CONFIG: dict[str, Any] = {
+    "d_r": 96,
+    "settings": {
+        "multi": {"demonstrations": 15, "prompts": 8, "tasks": "per_prompt"},
+        "small": {"demonstrations": 15, "prompts": 8, "tasks": "shared"},
+        "large": {"demonstrations": 31, "prompts": 8, "tasks": "shared"},
+    },
+    "variants": [
+        {"variant": name, "model": model, "learning_rate": rate, "settings": ["small"]}
+        for name, model, rate in (
+            ("plain", {"model": "softmax", "attention": "kernel"}, 0.003),
+            ("plain_faster", {"model": "softmax", "attention": "kernel"}, 0.005),
+            ("exact", {"model": "softmax", "attention": "exact"}, 0.003),
+            ("r-0.5", {"model": "regularized", "form": "eq15", "alpha": -0.5}, 0.003),
+            ("r0.1", {"model": "regularized", "form": "eq15", "alpha": 0.1}, 0.003),
+            ("r0.5", {"model": "regularized", "form": "eq15", "alpha": 0.5}, 0.003),
+            ("s0.1", {"model": "regularized", "form": "eq14", "alpha": 0.1}, 0.003),
+            ("s0.5", {"model": "regularized", "form": "eq14", "alpha": 0.5}, 0.003),
+            ("g1", {"model": "augmented", "g1": 1, "g2": 0}, 0.005),
+        )
+    ],
+}
+EPOCHS = 10
+FINAL = {  # training error of the last epoch, for run 0
+    "plain": 1.0,
+    "plain_faster": 2.0,
+    "r-0.5": 0.5,
+    "r0.1": 1.5,
+    "r0.5": 3.0,
+    "s0.1": 1.5,
+    "s0.5": 6.0,
+    "g1": 6.0,
+}
+SMALL = {"demonstrations": 15}
+
+
+def as_text(columns: dict[str, Any]) -> pd.DataFrame:
+    """A table as ``load_table`` gives it."""
+    return pd.DataFrame(columns).astype(str)
+
+
+def pretraining() -> pd.DataFrame:
+    """Curves e^(c − r · epoch) that end where ``FINAL`` says, times 1 + run."""
+    rows = []
+    for variant, final in FINAL.items():
+        for run in range(RUNS):
+            error = (1 + run) * final * np.exp(0.1 * (EPOCHS - np.arange(1, EPOCHS + 1)))
+            rows += [("small", variant, run, e + 1, x, x) for e, x in enumerate(error)]
+    columns = ["setting", "variant", "run", "epoch", "train_mse", "test_mse"]
+    return as_text(dict(zip(columns, zip(*rows, strict=True), strict=True)))
+
+
+def equivalence() -> pd.DataFrame:
+    run, prompt = (index.ravel() for index in np.indices((RUNS, 4)))
+    parts = []
+    for variant, scheme, error in (
+        ("plain", "full_batch", 1e-15 * (1 + run)),
+        ("r0.1", "full_batch", 1e-14 * (1 + prompt)),
+        ("r0.5", "full_batch", 1e-13 * (1 + prompt)),
+        ("r0.1", "single_sample", 0.01 * (1 + prompt)),
+    ):
+        columns = {"setting": "small", "variant": variant, "run": run, "prompt": prompt}
+        parts.append(as_text(columns | {"scheme": scheme, "exact": True, "relative_error": error}))
+    return pd.concat(parts)
+
+
+def approximation() -> pd.DataFrame:
+    """Errors 2 d_r^(−1) and 3 d_r^(−1/2), times a factor of each repeat."""
+    repeat, index = (i.ravel() for i in np.indices((20, 3)))
+    d_r = np.array([12, 96, 384])[index]
+    columns = {"setting": "small", "d_r": d_r, "repeat": repeat, "matrix": "attention"}
+    factor = np.exp(0.01 * repeat)
+    return as_text(columns | {"mse": 2 * factor / d_r, "mae": 3 * factor / np.sqrt(d_r)})
+
+
+def matrices() -> pd.DataFrame:
+    """An exact matrix with a large entry in every column, and its estimate.
+
+    Off by 10 % in eight entries of each column, by 30 % in the largest and in one more.
+    """
+    exact = np.full((10, 10), 0.05)
+    np.fill_diagonal(exact, 0.55)
+    relative = np.full((10, 10), 0.1)
+    np.fill_diagonal(relative, 0.3)
+    np.fill_diagonal(relative[1:], 0.3)
+    relative[0, -1] = 0.3
+    row, column = (index.ravel() for index in np.indices(exact.shape))
+    columns = {"setting": "small", "matrix": "attention", "row": row, "column": column}
+    exact_rows = as_text(columns | {"d_r": "", "value": exact.ravel()})
+    estimate = exact * (1 + relative)
+    return pd.concat([exact_rows, as_text(columns | {"d_r": 96, "value": estimate.ravel()})])
+
+
+def controls() -> pd.DataFrame:
+    run, prompt = (index.ravel() for index in np.indices((RUNS, 4)))
+    columns = {"setting": "small", "run": run, "prompt": prompt}
+    return pd.concat(
+        [
+            as_text(
+                columns | {"predictor": name, "y_true": 2.0, "squared_error": error * (1 + prompt)}
+            )
+            for name, error in ((LAYER, 0.1), ("shuffled labels", 0.3))
+        ]
+    )
+
+
+def trajectory() -> pd.DataFrame:
+    run, step = (index.ravel() for index in np.indices((RUNS, 3)))
+    columns = {"setting": "small", "variant": "plain", "run": run, "prompt": 0, "step": step}
+    return as_text(columns | {"scheme": "single_sample", "cosine": 0.2 + 0.1 * step})
+
+
+TABLES: dict[str, Callable[[], pd.DataFrame]] = {
+    "pretraining": pretraining,
+    "equivalence": equivalence,
+    "approximation": approximation,
+    "matrices": matrices,
+    "controls": controls,
+    "trajectories/small/plain": trajectory,
+}
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return Evidence(CONFIG, {name: make() for name, make in TABLES.items()})
+
+
+REGULARIZED = {"model": "regularized", "form": "eq15"}
+BASE_EPOCHS = EPOCHS / 2
+KNOWN: dict[str, list[tuple[dict[str, Any], list[float]]]] = {
+    "identity_error": [
+        ({"of": {"model": "softmax"}, "scheme": "full_batch"}, [1e-14]),
+        ({"of": REGULARIZED, "scheme": "full_batch"}, [4e-13]),
+        ({"of": REGULARIZED | {"alpha": 0.1}, "scheme": "full_batch", "setting": SMALL}, [4e-14]),
+    ],
+    "deviation": [
+        ({"of": REGULARIZED | {"alpha": 0.1}, "scheme": "single_sample", "setting": SMALL}, [0.025])
+    ],
+    "cosine_gain": [({"setting": SMALL}, [0.2])],
+    "final_error": [
+        ({"of": REGULARIZED | {"alpha": "> 0"}, "setting": SMALL, "last": 0.1}, [1.5, 3.0]),
+        ({"of": {"model": "augmented", "g1": 1}, "setting": SMALL, "last": 0.3}, [3.0]),
+        (
+            {
+                "of": REGULARIZED | {"alpha": "> 0"},
+                "base": {"model": "regularized", "form": "eq14"},
+                "setting": SMALL,
+                "last": 0.1,
+            },
+            [1.0, 0.5],
+        ),
+    ],
+    "area": [({"of": REGULARIZED | {"alpha": 0.1}, "setting": SMALL, "until": 0.2}, [1.5])],
+    # The curves fall by e^0.1 in an epoch: half the error is reached 10 ln 2 epochs sooner.
+    "speed": [
+        (
+            {"of": REGULARIZED | {"alpha": 0.1}, "setting": SMALL, "at": 0.5},
+            [(BASE_EPOCHS + 10 * np.log(1.5)) / BASE_EPOCHS, 1.5],
+        ),
+        ({"of": REGULARIZED | {"alpha": "< 0"}, "setting": SMALL, "at": 0.5}, [1 / 5, 0.5]),
+        (
+            {"of": REGULARIZED | {"alpha": 0.5}, "setting": SMALL, "at": 0.5},
+            [(EPOCHS + 1) / BASE_EPOCHS, 3.0],
+        ),
+    ],
+    "error_rate": [
+        ({"matrix": "attention", "error": "mse", "setting": SMALL}, [-1.0]),
+        ({"matrix": "attention", "error": "mae", "setting": SMALL}, [-0.5]),
+    ],
+    "error_in_the_end": [
+        (
+            {"matrix": "attention", "setting": SMALL},
+            [3 / np.sqrt(384) / 0.1 * np.exp(0.01 * 19 / 2)],
+        )
+    ],
+    "well_estimated": [({"matrix": "attention", "setting": SMALL, "within": 0.2}, [0.8])],
+    "larger_entries": [
+        (
+            {"matrix": "attention", "setting": SMALL, "top": 0.1},
+            [0.3 * 0.55 / ((8 * 0.1 + 0.3) / 9 * 0.05)],
+        )
+    ],
+    "unexplained": [({"setting": SMALL}, [0.1 * 2.5 / 4])],
+    "error_ratio": [({"setting": SMALL, "predictor": "shuffled labels"}, [3.0])],
+    "place_of_quoted_error": [({"setting": SMALL, "truth": 1.0, "prediction": 1.5}, [0.5])],
+}
+
+
+def test_every_measure_is_tested() -> None:
+    assert set(KNOWN) == set(MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"), [(m, *case) for m, cases in KNOWN.items() for case in cases]
+)
+def test_measures_give_known_numbers(
+    name: str, arguments: dict[str, Any], expected: list[float], evidence: Evidence
+) -> None:
+    effects = MEASURES[name].effects(evidence, **arguments)
+    found = [estimate(effect, SETTINGS, rng()).value for effect in effects]
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_epochs_to_an_error() -> None:
+    curve = np.array([8.0, 4.0, 2.0, 3.0, 1.0])
+    assert epochs_to_error(curve, 4.0) == pytest.approx(2)
+    assert epochs_to_error(curve, np.sqrt(8)) == pytest.approx(2.5)
+    assert epochs_to_error(curve, 9.0) == 1
+    assert epochs_to_error(curve, 0.5) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"),
+    [
+        ("unexplained", {"setting": {"demonstrations": 31}}, "no row with setting = large"),
+        ("unexplained", {"setting": {"demonstrations": 7}}, "no setting has demonstrations 7, tasks shared"),
+        ("final_error", {"of": {"model": "negative"}, "setting": SMALL, "last": 0.1}, "no variant"),
+        ("identity_error", {"of": {"model": "negative"}, "scheme": "full_batch"}, "no compared"),
+        (
+            "final_error",
+            {
+                "of": REGULARIZED,
+                "base": {"model": "regularized", "form": "eq14"},
+                "setting": SMALL,
+                "last": 1,
+            },
+            "r-0.5 has no counterpart",
+        ),
+        ("cosine_gain", {"setting": {"demonstrations": 31}}, "no variant of setting large"),
+    ],
+)
+def test_what_a_run_lacks_is_named(
+    name: str, arguments: dict[str, Any], reason: str, evidence: Evidence
+) -> None:
+    with pytest.raises(NotTestableError, match=reason):
+        MEASURES[name].effects(evidence, **arguments)
+
+
+def test_a_missing_table_is_named() -> None:
+    arguments, _ = KNOWN["area"][0]
+    with pytest.raises(NotTestableError, match="no table pretraining"):
+        MEASURES["area"].effects(Evidence(CONFIG, {}), **arguments)
+
+
+# --- the scorecard ------------------------------------------------------------------------------
+
+
+def entries(*claims: dict[str, Any]) -> dict[str, Any]:
+    statistics = {"level": 0.05, "confidence": 0.95, "resamples": 1999}
+    common = {"section": "5", "claim": "so", "where": "figure"}
+    return {"statistics": statistics, "claims": [common | claim for claim in claims]}
+
+
+POORER = {
+    "id": "poorer",
+    "measure": {
+        "name": "final_error",
+        "of": REGULARIZED | {"alpha": "> 0"},
+        "setting": SMALL,
+        "last": 0.1,
+    },
+    "criterion": {"kind": "higher", "than": 1, "partly": 0.5},
+}
+EXACT = {
+    "id": "exact",
+    "measure": {"name": "identity_error", "of": {"model": "softmax"}, "scheme": "full_batch"},
+    "criterion": {"kind": "at_most", "reproduced": 1e-10, "partly": 1e-6},
+}
+ABSENT = {
+    "id": "absent",
+    "measure": {"name": "unexplained", "setting": {"demonstrations": 31}},
+    "criterion": {"kind": "at_most", "reproduced": 0.1, "partly": 0.5},
+}
+
+
+def test_the_scorecard(evidence: Evidence) -> None:
+    settings, claims = read_claims(entries(POORER, EXACT, ABSENT, POORER | {"id": "again"}))
+    table = evaluate(claims, evidence, settings, seed=1)
+    assert tuple(table.columns) == COLUMNS
+    assert list(table["verdict"]) == ["reproduced", "reproduced", "not tested", "reproduced"]
+    poorer, exact, absent, _ = table.to_dict("records")
+    assert poorer["ours"] == pytest.approx(np.sqrt(1.5 * 3))
+    assert "α = 0.1 1.5" in poorer["note"]
+    assert poorer["p_value"] == 1 / 2**RUNS
+    assert poorer["p_corrected"] == 2 / 2**RUNS  # two claims have tests
+    assert np.isnan([exact["p_value"], exact["p_corrected"], exact["interval_low"]]).all()
+    assert "no row" in absent["note"]
+    assert np.isnan(absent["ours"])
+
+
+def test_the_scorecard_is_the_same_again(evidence: Evidence) -> None:
+    settings, claims = read_claims(entries(POORER, EXACT))
+    first, second = (evaluate(claims, evidence, settings, seed=1) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    _, reversed_claims = read_claims(entries(EXACT, POORER))
+    other = evaluate(reversed_claims, evidence, settings, seed=1)
+    pd.testing.assert_frame_equal(first, other.iloc[::-1].reset_index(drop=True))
+
+
+def test_values_that_cannot_be_averaged_are_not_tested() -> None:
+    broken = controls()
+    broken["squared_error"] = "0.0"
+    claim = ABSENT | {"measure": {"name": "unexplained", "setting": SMALL}}
+    settings, claims = read_claims(entries(claim))
+    table = evaluate(claims, Evidence(CONFIG, {"controls": broken}), settings, seed=1)
+    assert list(table["verdict"]) == ["not tested"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"measure": {"name": "no_such"}},
+        {"measure": {"name": "unexplained"}},
+        {"measure": {"name": "unexplained", "setting": SMALL, "of": {}}},
+        {"criterion": {"kind": "no_such"}},
+        {"criterion": {"kind": "at_most", "reproduced": 1}},
+        {"verdict": "reproduced"},
+    ],
+)
+def test_a_claim_that_cannot_be_evaluated_is_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(ClaimError, match="absent"):
+        read_claims(entries(ABSENT | broken))
+
+
+def test_an_id_given_twice_is_refused() -> None:
+    with pytest.raises(ClaimError, match="exact: given twice"):
+        read_claims(entries(EXACT, EXACT))
+
+
+# --- the list of the paper's claims -------------------------------------------------------------
+
+
+def test_every_claim_of_the_paper_can_be_evaluated() -> None:
+    settings, claims = read_claims(CLAIMS)
+    assert len(claims) >= 18
+    table = evaluate(claims, Evidence(CONFIG, {}), settings, seed=1)
+    assert set(table["verdict"]) == {"not tested"}
+    for column in ("section", "claim", "measure", "criterion", "where"):
+        assert (table[column].str.len() > 0).all()
+
+
+def test_no_verdict_is_typed() -> None:
+    fields = {"id", "section", "claim", "paper", "measure", "criterion", "where"}
+    for entry in CLAIMS["claims"]:
+        assert set(entry) <= fields
+
+
+def test_a_maximum_has_no_interval() -> None:
+    found = estimate(Effect("", np.array([1.0, 3.0]), "largest"), SETTINGS, rng())
+    assert found.value == 3
+    assert np.isnan([found.low, found.high]).all()
