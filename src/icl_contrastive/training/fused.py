@@ -116,9 +116,10 @@ class Workspace(NamedTuple):
 def jit(function: Any) -> Any:
     """Compile, and keep the compiled code on disk.
 
-    Reassociation is allowed, so that sums vectorize; that no NaN occurs is not assumed.
+    Sums keep their order: LLVM would choose between a reordered and a plain loop by where the
+    arrays happen to lie in memory, and the same job would not give the same bytes again.
     """
-    options = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+    options = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}}
     return numba.njit(**options)(function)
 
 
