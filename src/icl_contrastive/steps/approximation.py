@@ -19,20 +19,20 @@ from icl_contrastive.artifacts import save_table
 from icl_contrastive.attention import project
 from icl_contrastive.features import Statistics, build_family
 from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.entries import entries
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
 
 
-def entries(setting: str, d_r: int | None, matrices: Matrices) -> pd.DataFrame:
+def matrix_rows(setting: str, d_r: int | None, matrices: Matrices) -> pd.DataFrame:
     """Every entry of both matrices as a row; d_r is empty for the exact ones."""
     tables = []
     for name, matrix in matrices._asdict().items():
-        table = pd.DataFrame(matrix.numpy()).rename_axis("row").reset_index()
-        table = table.melt("row", var_name="column", value_name="value")
+        table = entries(matrix)
         table.insert(0, "setting", setting)
-        table.insert(1, "d_r", pd.array([d_r] * len(table), dtype="Int64"))
+        table.insert(1, "d_r", pd.Series([d_r] * len(table), dtype="Int64"))
         table.insert(2, "matrix", name)
         tables.append(table)
     return pd.concat(tables)
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     family = build_family(config["features"])
     statistics = Statistics.of(projections.keys, projections.queries)
     exact = exact_matrices(projections)
-    errors, matrices = [], [entries(setting, None, exact)]
+    errors, matrices = [], [matrix_rows(setting, None, exact)]
     for d_r in config["d_r"]:
         for repeat in range(config["repeats"]):
             rng = stream(config["seed"], "approximation", setting, d_r, repeat)
@@ -57,7 +57,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 error = approximation_errors(getattr(estimate, name), getattr(exact, name))
                 errors.append((setting, d_r, repeat, name, *error))
             if repeat == 0 and d_r in config["shown"]:
-                matrices.append(entries(setting, d_r, estimate))
+                matrices.append(matrix_rows(setting, d_r, estimate))
         log.info("d_r = %d: %d repeats", d_r, config["repeats"])
     columns = ["setting", "d_r", "repeat", "matrix", "mse", "mae"]
     save_table(arguments.errors, pd.DataFrame(errors, columns=columns))

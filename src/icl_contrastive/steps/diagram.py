@@ -12,6 +12,7 @@ from icl_contrastive.artifacts import save_table
 from icl_contrastive.attention import predict, project, query_attention
 from icl_contrastive.dual import descend, dual_problem
 from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.entries import entries
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
 from icl_contrastive.variants import build_variant
 
@@ -45,8 +46,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     }
     tables = []
     for name, matrix in matrices.items():
-        table = pd.DataFrame(matrix.numpy()).rename_axis("row").reset_index()
-        table = table.melt("row", var_name="column", value_name="value")
+        table = entries(matrix)
         table.insert(0, "matrix", name)
         tables.append(table)
     save_table(arguments.output, pd.concat(tables))

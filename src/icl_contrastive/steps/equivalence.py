@@ -32,7 +32,7 @@ def compare(
     """
     output = predict(layer.weights, tokens, variant, layer.features)
     problem = dual_problem(layer.weights, tokens, layer.features)
-    courses = {}
+    courses: dict[str, dict[str, np.ndarray]] = {}
     for scheme in SCHEMES:
         if scheme == "single_sample_shared_decay" and variant.gradient_is_constant:
             continue
@@ -47,7 +47,8 @@ def compare(
 
 def relative_error(reference: np.ndarray, output: np.ndarray) -> np.ndarray:
     """‖ŷ − ĥ‖ / ‖ĥ‖ of the whole vector, over the last axis."""
-    return np.linalg.norm(reference - output, axis=-1) / np.linalg.norm(output, axis=-1)
+    error = np.linalg.norm(reference - output, axis=-1)
+    return np.asarray(error / np.linalg.norm(output, axis=-1))
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
@@ -91,7 +92,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         trajectories.append(of_run)
         log.info("run %d of %d compared", run + 1, config["runs"])
 
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables).sort_values(["run", "prompt"], kind="stable", ignore_index=True)
     exact = table[table["exact"]]
     broken = exact[~(exact["relative_error"] <= config["tolerance"])]
     if len(broken):

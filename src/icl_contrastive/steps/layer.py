@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from icl_contrastive.features.base import FeatureMap
 
 torch.set_num_threads(1)  # jobs run side by side; more threads each would only contend
 
+_load = lru_cache(maxsize=2)(load_tensors)  # a step picks one run after the other
+
 
 class Layer(NamedTuple):
     """Weights of chosen runs, (..., d, d), and their features."""
@@ -25,7 +28,7 @@ class Layer(NamedTuple):
 
 def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:
     """The layer of the runs that the index picks, in the precision asked for."""
-    arrays, made_by = load_tensors(path)
+    arrays, made_by = _load(path)
     tensors = {name: torch.from_numpy(array[runs]).to(dtype) for name, array in arrays.items()}
     family = build_family(made_by["features"])
     return Layer(Weights.from_tensors(tensors), family.feature_map(tensors))
@@ -43,6 +46,6 @@ def load_test_prompts(
     path: Path, runs: Any, prompts: Any, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Held-out tokens (..., n, d) and targets (..., d_y) of the chosen runs and prompts."""
-    arrays, _ = load_tensors(path)
+    arrays, _ = _load(path)
     tokens, targets = arrays["test_tokens"][runs, prompts], arrays["test_targets"][runs, prompts]
     return torch.from_numpy(tokens).to(dtype), torch.from_numpy(targets).to(dtype)

@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 }
             )
         )
-    save_table(arguments.table, pd.concat(tables))
+    save_table(arguments.table, pd.concat(tables).sort_values(["run", "prompt"], kind="stable"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,19 @@
+"""A matrix as rows of a tidy table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def entries(matrix: Tensor) -> pd.DataFrame:
+    """row, column, value of every entry, row by row."""
+    row, column = np.indices(matrix.shape)
+    return pd.DataFrame(
+        {"row": row.ravel(), "column": column.ravel(), "value": matrix.numpy().ravel()}
+    )

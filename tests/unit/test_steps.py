@@ -1,0 +1,588 @@
+"""The steps, through their command lines, on an experiment that takes seconds."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from icl_contrastive.artifacts import load_tensors
+from icl_contrastive.variants import build_variant
+
+from . import naive
+from .processes import python
+
+RUNS, N, PROMPTS, TEST_PROMPTS, D_X, D_R = 2, 5, 40, 6, 11, 24
+D = D_X + 1
+DATA = {
+    "seed": 7,
+    "runs": RUNS,
+    "setting": "n5",
+    "demonstrations": N,
+    "prompts": PROMPTS,
+    "tasks": "shared",
+    "test_prompts": TEST_PROMPTS,
+    "d_x": D_X,
+    "d_y": 1,
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "softmax": {"model": "softmax"},
+    "regularized": {"model": "regularized", "form": "eq15", "alpha": 0.2},
+    "negative": {"model": "negative", "form": "eq18", "k": 2, "beta": 0.5},
+    "augmented": {"model": "augmented", "g1": 1, "g2": 2},
+    "exact": {"model": "softmax", "attention": "exact"},
+}
+DUAL = [name for name, model in MODELS.items() if model.get("attention") != "exact"]
+FEATURES = {"family": "positive", "d_r": D_R}
+
+
+def command(step: str, config: dict[str, Any] | None, paths: dict[str, Any]) -> list[str]:
+    arguments = [] if config is None else ["--config", json.dumps(config)]
+    for name, value in paths.items():
+        values = value if isinstance(value, list) else [value]
+        arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return [f"icl_contrastive.steps.{step}", *arguments]
+
+
+def run_here(step: str, config: dict[str, Any] | None = None, **paths: Any) -> None:
+    """Run a step as ``python -m`` does, in this process."""
+    module, *arguments = command(step, config, paths)
+    before = sys.argv
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__")
+    finally:
+        sys.argv = before
+
+
+def run_apart(
+    step: str, config: dict[str, Any] | None = None, **paths: Any
+) -> subprocess.CompletedProcess[str]:
+    return python("-m", *command(step, config, paths), check=False)
+
+
+def layer_config(variant: str, **more: Any) -> dict[str, Any]:
+    names = {"setting": "n5", "variant": variant, "model": MODELS[variant], "features": FEATURES}
+    return {"seed": 7, "runs": RUNS, **names, **more}
+
+
+def pretrain_config(variant: str, **more: Any) -> dict[str, Any]:
+    return layer_config(variant, **{"learning_rate": 0.01, "epochs": 3} | more)
+
+
+def equivalence_config(variant: str, **more: Any) -> dict[str, Any]:
+    return layer_config(variant, **{"prompts": 4, "epochs": 3, "tolerance": 1e-10} | more)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data and every variant's pretrained layer."""
+    folder = tmp_path_factory.mktemp("steps")
+    run_here("data", DATA, output=folder / "data.safetensors")
+    for name in MODELS:
+        run_here(
+            "pretrain",
+            pretrain_config(name),
+            data=folder / "data.safetensors",
+            output=folder / f"{name}.safetensors",
+            device="cpu",
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def equivalence(folder: Path) -> Path:
+    """Every variant's comparison with its reference model, beside its pretrained layer."""
+    for name in DUAL:
+        run_here(
+            "equivalence",
+            equivalence_config(name),
+            data=folder / "data.safetensors",
+            pretrained=folder / f"{name}.safetensors",
+            table=folder / f"{name}.csv",
+            trajectory=folder / f"{name}_trajectory.safetensors",
+        )
+    return folder
+
+
+def assert_ordered(table: pd.DataFrame, *keys: str) -> None:
+    """Rows are unique by their keys, and ordered by them, each in the order of its appearance."""
+    ranks = [pd.Series(pd.factorize(table[key])[0]) for key in keys]
+    rows = list(zip(*ranks, strict=True))
+    assert rows == sorted(set(rows))
+
+
+# data
+
+
+def test_data(folder: Path) -> None:
+    tensors, config = load_tensors(folder / "data.safetensors")
+    assert config == DATA
+    shapes = {name: array.shape for name, array in tensors.items()}
+    assert shapes == {
+        "task": (RUNS, 1, 1, D_X),
+        "train_tokens": (RUNS, PROMPTS, N + 1, D),
+        "train_targets": (RUNS, PROMPTS, 1),
+        "test_tokens": (RUNS, TEST_PROMPTS, N + 1, D),
+        "test_targets": (RUNS, TEST_PROMPTS, 1),
+    }
+    for run in range(RUNS):
+        for part in ("train", "test"):  # held-out prompts are of the same task
+            tokens = tensors[f"{part}_tokens"][run]
+            labels = tokens[:, :-1, :D_X] @ tensors["task"][run, 0, 0]
+            np.testing.assert_allclose(tokens[:, :-1, D_X], labels, atol=1e-5)
+    x = [tensors[f"{part}_tokens"][..., :D_X].reshape(-1, D_X) for part in ("train", "test")]
+    everything = np.concatenate(x)
+    assert len(np.unique(everything, axis=0)) == len(everything)
+
+
+def test_data_of_a_task_for_each_prompt(folder: Path, tmp_path: Path) -> None:
+    run_here("data", DATA | {"tasks": "per_prompt"}, output=tmp_path / "data.safetensors")
+    tensors, _ = load_tensors(tmp_path / "data.safetensors")
+    assert tensors["task"].shape == (RUNS, PROMPTS, 1, D_X)
+    tokens = tensors["train_tokens"]
+    labels = np.einsum("rpix,rpx->rpi", tokens[:, :, :-1, :D_X], tensors["task"][:, :, 0])
+    np.testing.assert_allclose(tokens[:, :, :-1, D_X], labels, atol=1e-5)
+    assert len(np.unique(tensors["task"].reshape(-1, D_X), axis=0)) == RUNS * PROMPTS
+
+
+def test_another_run_or_setting_changes_no_other_data(folder: Path, tmp_path: Path) -> None:
+    base, _ = load_tensors(folder / "data.safetensors")
+    run_here("data", DATA | {"runs": RUNS + 1}, output=tmp_path / "more.safetensors")
+    more, _ = load_tensors(tmp_path / "more.safetensors")
+    run_here("data", DATA | {"setting": "other"}, output=tmp_path / "other.safetensors")
+    other, _ = load_tensors(tmp_path / "other.safetensors")
+    for name, array in base.items():
+        np.testing.assert_array_equal(more[name][:RUNS], array)
+        assert not np.array_equal(other[name], array)
+
+
+# pretrain
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_pretrain(folder: Path, name: str) -> None:
+    tensors, config = load_tensors(folder / f"{name}.safetensors")
+    assert config == pretrain_config(name)
+    shapes = dict.fromkeys(("W_Q", "W_K", "W_V"), (RUNS, D, D))
+    expected: dict[str, tuple[int, ...]] = {**shapes, "train_mse": (RUNS, 3), "test_mse": (RUNS, 3)}
+    expected |= {g: (RUNS, MODELS[name][g], D, D) for g in ("g1", "g2") if g in MODELS[name]}
+    if name != "exact":
+        expected |= {"omega": (RUNS, D_R, D), "log_weight": (RUNS, D_R)}
+    assert {tensor: array.shape for tensor, array in tensors.items()} == expected
+    assert all(np.isfinite(array).all() for array in tensors.values())
+
+
+def test_pretraining_again_elsewhere_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    done = run_apart(
+        "pretrain",
+        pretrain_config("negative"),
+        data=folder / "data.safetensors",
+        output=again,
+        device="cpu",
+    )
+    assert done.returncode == 0, done.stderr
+    assert again.read_bytes() == (folder / "negative.safetensors").read_bytes()
+    assert "epoch 3 of 3" in done.stderr  # its progress
+    assert done.stdout == ""
+
+
+def test_divergence_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
+    done = run_apart(
+        "pretrain",
+        pretrain_config("softmax", learning_rate=50.0, epochs=20),
+        data=folder / "data.safetensors",
+        output=tmp_path / "x.safetensors",
+        device="cpu",
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    for part in ("variant softmax", "setting n5", "run ", "epoch ", "learning rate (now 50)"):
+        assert part in last
+    assert list(tmp_path.iterdir()) == []
+
+
+# equivalence
+
+COLUMNS = [
+    "setting",
+    "variant",
+    "run",
+    "prompt",
+    "scheme",
+    "exact",
+    "y_true",
+    "y_layer",
+    "y_reference",
+    "relative_error",
+    "relative_error_float32",
+]
+
+
+@pytest.mark.parametrize("name", DUAL)
+def test_equivalence_table(equivalence: Path, name: str) -> None:
+    table = pd.read_csv(equivalence / f"{name}.csv")
+    assert list(table) == COLUMNS
+    assert_ordered(table, "setting", "variant", "run", "prompt", "scheme")
+    schemes = ["full_batch", "single_sample"]
+    if name == "regularized":
+        schemes.append("single_sample_shared_decay")
+    assert table["scheme"].unique().tolist() == schemes
+    assert len(table) == RUNS * 4 * len(schemes)
+    exact = (table["scheme"] == "full_batch") | (name != "regularized")
+    assert (table["exact"] == exact).all()
+    assert (table.loc[exact, "relative_error"] < 1e-12).all()
+    assert (table.loc[~exact, "relative_error"] > 1e-4).all()
+    assert table.loc[exact, "relative_error_float32"].between(1e-10, 1e-3).all()
+
+
+@pytest.mark.parametrize("name", DUAL)
+def test_equivalence_is_of_the_trained_layer(equivalence: Path, name: str) -> None:
+    """Both predictions against the formulas, on the held-out prompts, in float64."""
+    table = pd.read_csv(equivalence / f"{name}.csv")
+    data, _ = load_tensors(equivalence / "data.safetensors")
+    tensors, _ = load_tensors(equivalence / f"{name}.safetensors")
+    for run, prompt in ((0, 0), (1, 3)):
+        one = {tensor: array[run].astype(np.float64) for tensor, array in tensors.items()}
+        layer = naive.Layer(
+            one["W_Q"],
+            one["W_K"],
+            one["W_V"],
+            list(one.get("g1", [])),
+            list(one.get("g2", [])),
+            one["omega"],
+            one["log_weight"],
+        )
+        tokens = data["test_tokens"][run, prompt].astype(np.float64)
+        model = {"form": "", **MODELS[name]}
+        rows = table[(table["run"] == run) & (table["prompt"] == prompt)].set_index("scheme")
+        y = naive.output(model, layer, tokens)[-1]
+        assert rows["y_layer"].to_list() == pytest.approx([y] * len(rows), rel=1e-10)
+        assert rows["y_true"].to_list() == [data["test_targets"][run, prompt, 0]] * len(rows)
+        dual = naive.reference(model, layer, tokens)
+        assert rows["y_reference"]["full_batch"] == pytest.approx(
+            (dual.one_step() @ dual.test_input)[-1], rel=1e-10
+        )
+        end = dual.path(3, shared_decay=False)[-1] @ dual.test_input
+        assert rows["y_reference"]["single_sample"] == pytest.approx(end[-1], rel=1e-10)
+
+
+@pytest.mark.parametrize("name", DUAL)
+def test_equivalence_trajectory(equivalence: Path, name: str) -> None:
+    tensors, config = load_tensors(equivalence / f"{name}_trajectory.safetensors")
+    table = pd.read_csv(equivalence / f"{name}.csv")
+    assert config == equivalence_config(name)
+    steps = {"full_batch": 1, "single_sample": 3 * N, "single_sample_shared_decay": 3 * N}
+    for scheme, rows in table.groupby("scheme"):
+        path, cosine = tensors[f"{scheme}/path"], tensors[f"{scheme}/cosine"]
+        assert path.shape == cosine.shape == (RUNS, 4, steps[str(scheme)] + 1)
+        assert path[..., -1].ravel().tolist() == rows["y_reference"].tolist()
+        assert (np.abs(cosine) <= 1 + 1e-12).all()
+    start = {key: array[..., 0] for key, array in tensors.items() if key.endswith("/path")}
+    assert all(np.array_equal(array, start["full_batch/path"]) for array in start.values())
+
+
+def test_too_small_a_tolerance_fails_and_names_the_rows(folder: Path, tmp_path: Path) -> None:
+    done = run_apart(
+        "equivalence",
+        equivalence_config("softmax", tolerance=1e-18),
+        data=folder / "data.safetensors",
+        pretrained=folder / "softmax.safetensors",
+        table=tmp_path / "x.csv",
+        trajectory=tmp_path / "x.safetensors",
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "of 16 exact identities are off by more than 1e-18" in done.stderr
+    assert all(name in done.stderr for name in ("n5", "softmax", "full_batch", "relative_error"))
+    assert list(tmp_path.iterdir()) == []
+
+
+BREAKS: dict[str, Callable[[Any], dict[str, Callable[..., Any]]]] = {
+    "wrong sign of the loss": lambda kind: {"loss": lambda *args: -kind.loss(*args)},
+    "no W_0": lambda kind: {"initial_weight": lambda *args: 0 * kind.initial_weight(*args)},
+    "W_0 of another normalizer": lambda kind: {
+        "initial_weight": lambda *args: 1.01 * kind.initial_weight(*args)
+    },
+}
+
+
+@pytest.mark.parametrize("wrong", BREAKS)
+@pytest.mark.parametrize("name", DUAL)
+def test_a_dual_broken_by_hand_fails_and_names_the_rows(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, wrong: str
+) -> None:
+    variant = build_variant(MODELS[name])
+    kind = type(variant)
+    broken = type("Broken", (kind,), BREAKS[wrong](kind))(**vars(variant))
+    monkeypatch.setattr("icl_contrastive.variants.build_variant", lambda model: broken)
+    with pytest.raises(SystemExit) as raised:
+        run_here(
+            "equivalence",
+            equivalence_config(name),
+            data=folder / "data.safetensors",
+            pretrained=folder / f"{name}.safetensors",
+            table=tmp_path / "x.csv",
+            trajectory=tmp_path / "x.safetensors",
+        )
+    message = str(raised.value.code)
+    exact = 8 if name == "regularized" else 16
+    assert message.startswith(f"error: {exact} of {exact} exact identities are off")
+    assert "full_batch" in message
+    assert name in message
+    assert list(tmp_path.iterdir()) == []
+
+
+# trajectory
+
+
+@pytest.mark.parametrize("name", ["softmax", "regularized"])
+def test_trajectory(equivalence: Path, tmp_path: Path, name: str) -> None:
+    output = tmp_path / "x.csv"
+    tensors, _ = load_tensors(equivalence / f"{name}_trajectory.safetensors")
+    run_here(
+        "trajectory",
+        {"setting": "n5", "variant": name},
+        trajectory=equivalence / f"{name}_trajectory.safetensors",
+        table=output,
+    )
+    table = pd.read_csv(output)
+    keys = ["setting", "variant", "run", "prompt", "scheme", "step"]
+    assert list(table) == [*keys, "y_reference", "cosine", "y_layer", "y_true"]
+    assert_ordered(table, *keys)
+    schemes = [s for s in ("single_sample", "single_sample_shared_decay") if f"{s}/path" in tensors]
+    assert table["scheme"].unique().tolist() == schemes
+    assert len(schemes) == (2 if name == "regularized" else 1)
+    assert table["step"].max() == 3 * N
+    for scheme in schemes:
+        rows = table[table["scheme"] == scheme]
+        assert rows["y_reference"].tolist() == tensors[f"{scheme}/path"].ravel().tolist()
+        assert rows["cosine"].tolist() == tensors[f"{scheme}/cosine"].ravel().tolist()
+        expected = np.repeat(tensors["y_layer"].ravel(), 3 * N + 1)
+        assert rows["y_layer"].tolist() == expected.tolist()
+
+
+# tables of several jobs
+
+
+def test_collect_pretraining(folder: Path, tmp_path: Path) -> None:
+    names = ["softmax", "exact", "augmented"]
+    paths = [folder / f"{name}.safetensors" for name in names]
+    run_here("collect_pretraining", pretrained=paths, output=tmp_path / "x.csv")
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert list(table) == ["setting", "variant", "run", "epoch", "train_mse", "test_mse"]
+    assert table["variant"].unique().tolist() == names  # the order given
+    assert_ordered(table, "variant", "run", "epoch")
+    for name, path in zip(names, paths, strict=True):
+        tensors, _ = load_tensors(path)
+        rows = table[table["variant"] == name]
+        assert rows["epoch"].tolist() == [1, 2, 3] * RUNS
+        for curve in ("train_mse", "test_mse"):
+            assert rows[curve].astype(np.float32).tolist() == tensors[curve].ravel().tolist()
+
+
+def test_concatenate(equivalence: Path, tmp_path: Path) -> None:
+    paths = [equivalence / f"{name}.csv" for name in ("negative", "softmax")]
+    run_here("concatenate", tables=paths, output=tmp_path / "x.csv")
+    first, second = (path.read_text() for path in paths)
+    assert (tmp_path / "x.csv").read_text() == first + second.partition("\n")[2]
+
+
+# approximation and diagram
+
+SWEEP = {
+    "seed": 7,
+    "setting": "n5",
+    "variant": "softmax",
+    "model": MODELS["softmax"],
+    "features": FEATURES,
+    "run": 1,
+    "prompt": 2,
+    "repeats": 3,
+    "d_r": [12, 48],
+    "shown": [48],
+}
+
+
+def test_approximation(folder: Path, tmp_path: Path) -> None:
+    inputs = {"data": folder / "data.safetensors", "pretrained": folder / "softmax.safetensors"}
+    outputs = {"errors": tmp_path / "x.csv", "matrices": tmp_path / "m.csv"}
+    run_here("approximation", SWEEP, **inputs, **outputs)
+    errors, matrices = (pd.read_csv(path) for path in outputs.values())
+
+    assert list(errors) == ["setting", "d_r", "repeat", "matrix", "mse", "mae"]
+    assert_ordered(errors, "d_r", "repeat", "matrix")
+    assert len(errors) == 2 * 3 * 2
+    assert errors["matrix"].unique().tolist() == ["attention", "output"]
+    assert errors["mse"].nunique() == len(errors)  # a fresh draw each repeat
+    assert (errors["mse"] >= errors["mae"] ** 2).all()
+
+    assert list(matrices) == ["setting", "d_r", "matrix", "row", "column", "value"]
+    assert_ordered(matrices.fillna({"d_r": 0}), "d_r", "matrix", "row", "column")
+    assert matrices["d_r"].isna().sum() == len(matrices) / 2 == (N + 1) ** 2 + D * (N + 1)
+    attention, output = (
+        {d_r: rows.pivot(index="row", columns="column", values="value").to_numpy()}
+        for name in ("attention", "output")
+        for d_r, rows in [(0, matrices[matrices["d_r"].isna() & (matrices["matrix"] == name)])]
+    )
+    np.testing.assert_allclose(attention[0].sum(0), 1, rtol=1e-12)
+    tensors, _ = load_tensors(folder / "softmax.safetensors")
+    data, _ = load_tensors(folder / "data.safetensors")
+    h = data["test_tokens"][1, 2].astype(np.float64)
+    q, k, v = (h @ tensors[f"W_{x}"][1].astype(np.float64).T for x in "QKV")
+    scores = np.exp(k @ q.T / np.sqrt(D))
+    expected = scores / scores.sum(0)
+    np.testing.assert_allclose(attention[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(output[0], v.T @ expected, rtol=1e-10, atol=1e-14)
+    shown = matrices[matrices["d_r"] == 48]
+    for name, exact in (("attention", attention[0]), ("output", output[0])):
+        rows = shown[shown["matrix"] == name]
+        estimate = rows.pivot(index="row", columns="column", values="value").to_numpy()
+        row = errors[(errors["d_r"] == 48) & (errors["repeat"] == 0) & (errors["matrix"] == name)]
+        assert row["mse"].item() == pytest.approx(((estimate - exact) ** 2).mean(), rel=1e-10)
+        assert row["mae"].item() == pytest.approx(np.abs(estimate - exact).mean(), rel=1e-10)
+
+
+def test_one_repeat_or_d_r_more_changes_no_other(folder: Path, tmp_path: Path) -> None:
+    tables = []
+    for name, change in (("a", {}), ("b", {"repeats": 4, "d_r": [24, 12, 48]})):
+        run_here(
+            "approximation",
+            SWEEP | change,
+            data=folder / "data.safetensors",
+            pretrained=folder / "softmax.safetensors",
+            errors=tmp_path / f"{name}.csv",
+            matrices=tmp_path / f"{name}_matrices.csv",
+        )
+        tables.append(pd.read_csv(tmp_path / f"{name}.csv"))
+    both = tables[1].merge(tables[0])
+    pd.testing.assert_frame_equal(both, tables[0])
+
+
+def test_diagram(folder: Path, tmp_path: Path) -> None:
+    name = "negative"
+    config = layer_config(name, run=1, prompt=2)
+    run_here(
+        "diagram",
+        config,
+        data=folder / "data.safetensors",
+        pretrained=folder / f"{name}.safetensors",
+        output=tmp_path / "x.csv",
+    )
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert list(table) == ["matrix", "row", "column", "value"]
+    assert_ordered(table, "matrix", "row", "column")
+    matrices = {
+        str(matrix): rows.pivot(index="row", columns="column", values="value").to_numpy()
+        for matrix, rows in table.groupby("matrix", sort=False)
+    }
+    n, shown = N + 1, min(48, D_R)
+    shapes = dict.fromkeys(["H", "Q", "K", "V"], (D, n)) | {
+        "attention": (n, 1),
+        "h_hat": (D, 1),
+        "phi_K": (shown, N),
+        "phi_q": (shown, 1),
+        "W_0": (D, shown),
+        "W_hat": (D, shown),
+        "y_hat_before": (D, N),
+        "y_hat_after": (D, N),
+        "y_test": (D, 1),
+    }
+    assert {matrix: array.shape for matrix, array in matrices.items()} == shapes
+    np.testing.assert_allclose(matrices["y_test"], matrices["h_hat"], rtol=1e-10)
+    np.testing.assert_allclose(matrices["attention"].sum(), 1)
+    data, _ = load_tensors(folder / "data.safetensors")
+    np.testing.assert_array_equal(matrices["H"].T, data["test_tokens"][1, 2])
+    # all features are shown here: the whole of both weights
+    for weight, predictions in (("W_0", "y_hat_before"), ("W_hat", "y_hat_after")):
+        product = matrices[weight] @ matrices["phi_K"]
+        np.testing.assert_allclose(product, matrices[predictions], rtol=1e-9, atol=1e-12)
+    test = matrices["W_hat"] @ matrices["phi_q"]
+    np.testing.assert_allclose(test, matrices["y_test"], rtol=1e-9, atol=1e-12)
+
+
+# Broken input
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda whole: whole[:-7],
+    "empty": lambda whole: b"",
+    "text": lambda whole: b"x\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    ("step", "which"),
+    [
+        ("pretrain", "data"),
+        *product(["equivalence", "approximation", "diagram"], ["data", "pretrained"]),
+    ],
+)
+def test_damaged_tensors_are_named(
+    folder: Path, tmp_path: Path, step: str, which: str, damage: str
+) -> None:
+    inputs = {"data": folder / "data.safetensors", "pretrained": folder / "softmax.safetensors"}
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(DAMAGES[damage](inputs[which].read_bytes()))
+    inputs[which] = damaged
+    config = SWEEP | {"epochs": 1, "learning_rate": 0.1, "runs": 1, "prompts": 1, "tolerance": 1}
+    others: dict[str, Any] = {
+        "pretrain": {"output": tmp_path / "x", "device": "cpu"},
+        "equivalence": {"table": tmp_path / "x", "trajectory": tmp_path / "y"},
+        "approximation": {"errors": tmp_path / "x", "matrices": tmp_path / "y"},
+        "diagram": {"output": tmp_path / "x"},
+    }
+    if step == "pretrain":
+        del inputs["pretrained"]
+    with pytest.raises(SystemExit) as raised:
+        run_here(step, config, **inputs, **others[step])
+    assert str(raised.value.code).startswith(f"error: {damaged} is damaged")
+    assert list(tmp_path.iterdir()) == [damaged]
+
+
+def test_damaged_tables_are_named(equivalence: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.csv"
+    damaged.write_bytes((equivalence / "softmax.csv").read_bytes()[:-4])
+    with pytest.raises(SystemExit) as raised:
+        run_here("concatenate", tables=[damaged], output=tmp_path / "x.csv")
+    assert str(raised.value.code).startswith(f"error: {damaged} is damaged")
+
+
+def test_damage_shows_no_traceback(folder: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes((folder / "softmax.safetensors").read_bytes()[:1000])
+    done = run_apart("collect_pretraining", pretrained=[damaged], output=tmp_path / "x.csv")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {damaged} is damaged")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_missing_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"absent\.safetensors does not exist"):
+        run_here(
+            "pretrain",
+            pretrain_config("softmax"),
+            data=tmp_path / "absent.safetensors",
+            output=tmp_path / "x.safetensors",
+            device="cpu",
+        )
+
+
+@pytest.mark.parametrize("step", ["data", "concatenate"])
+def test_wrong_options_are_told(step: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run_here(step, unknown="x")
+    assert raised.value.code == 2
+    assert "required" in capsys.readouterr().err
