@@ -1,10 +1,12 @@
-"""How well random features estimate the exact softmax attention (section 5.2, Fig. 3, 4, 6, 7, 9)."""
+"""How well random features estimate the softmax attention (section 5.2, Fig. 3, 4, 6, 7, 9)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from icl_contrastive.attention import exact_attention, kernel_attention, layer_output
+import torch
+
+from icl_contrastive.attention import exact_attention, layer_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,8 +37,27 @@ def exact_matrices(projections: Projections) -> Matrices:
 
 def estimated_matrices(projections: Projections, features: FeatureMap) -> Matrices:
     """The same with A_u = φ(K)ᵀφ(Q) (Eq. 7)."""
-    attention = kernel_attention(projections.queries, projections.keys, features)
+    return normalized(features.kernel(projections.keys, projections.queries), projections)
+
+
+def normalized(kernel: Tensor, projections: Projections) -> Matrices:
+    """Both matrices from A_u, (n, n), which need not be of positive numbers."""
+    attention = kernel / kernel.sum(-2, keepdim=True)
     return Matrices(attention, layer_output(attention, projections.values).mT)
+
+
+def mild_pairs(projections: Projections, share: float = 0.1) -> tuple[Tensor, Tensor]:
+    """Indices of the pairs (key, query) with the least max(‖k + q‖, ‖k − q‖), a share of all.
+
+    The spread of an estimate of exp(kᵀq) grows exponentially with ‖k + q‖², or ‖k − q‖² for
+    trigonometric features: only for mild pairs do a few dozen draws show what it is.
+    """
+    keys, queries = projections.keys[:, None], projections.queries[None]
+    squares = [((keys + sign * queries) ** 2).sum(-1) for sign in (1, -1)]
+    largest = torch.maximum(*squares)  # (n, n)
+    count = max(1, round(share * largest.numel()))
+    chosen = largest.flatten().argsort(stable=True)[:count].sort().values
+    return chosen // largest.shape[1], chosen % largest.shape[1]
 
 
 def approximation_errors(estimate: Tensor, exact: Tensor) -> Errors:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icl_contrastive.features.base import FeatureMap
-from icl_contrastive.features.family import Family, Statistics
+from icl_contrastive.features.family import Family, Operations, Statistics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +38,9 @@ class EluPlusOne(Family):
 
     def dimension(self, d: int, d_r: int) -> int:
         return d
+
+    def operations(self, d: int, d_r: int) -> Operations:
+        return Operations(0, d)
 
     def sample(
         self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,20 +44,34 @@ class Statistics:
         return cls(x.T @ x / len(x) + y.T @ y / len(y) + cross + cross.T)
 
 
+class Operations(NamedTuple):
+    """What φ(x) of one x ∈ R^d takes, once the map is drawn.
+
+    Attributes:
+        multiply_adds: of the product Ωx.
+        transcendentals: evaluations of exp, sin or cos.
+    """
+
+    multiply_adds: int
+    transcendentals: int
+
+
 class Family(ABC):
     """A random-feature family with one of its laws of ω; d_r is the output dimension of φ.
 
     Attributes:
         projections: the laws of ω that it can be drawn with, from ``projections.PROJECTIONS``; the
             first is the default.
+        multiple: what d_r must be a multiple of.
         nonnegative: whether φ(x)ᵀφ(y) ≥ 0 always. Others cannot be trained with: attention weights
             would be negative and their sum could vanish.
         unbiased: whether E φ(x)ᵀφ(y) = exp(xᵀy).
         uses_statistics: whether ``draw`` needs the statistics of keys and queries.
-        projection: the law of ω, empty for a family without randomness.
+        projection: the law of ω, ``none`` for a family without randomness.
     """
 
     projections: ClassVar[tuple[str, ...]] = tuple(PROJECTIONS)
+    multiple: ClassVar[int] = 1
     nonnegative: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
     uses_statistics: ClassVar[bool] = False
@@ -67,7 +81,7 @@ class Family(ABC):
         if projection is not None and projection not in self.projections:
             allowed = ", ".join(self.projections) or "none, since nothing is drawn"
             raise ValueError(f"projection: {projection!r} is not allowed; {self!r} has {allowed}")
-        self.projection = projection or next(iter(self.projections), "")
+        self.projection = projection or next(iter(self.projections), "none")
 
     def __repr__(self) -> str:
         return type(self).__name__
@@ -77,9 +91,18 @@ class Family(ABC):
 
         Raises ValueError if the family has no map of that dimension.
         """
-        if d_r < 1:
-            raise ValueError(f"d_r = {d_r}: must be at least 1")
+        if d_r < 1 or d_r % self.multiple:
+            even = {1: "", 2: " and even"}.get(self.multiple, f" and a multiple of {self.multiple}")
+            raise ValueError(f"d_r = {d_r}: {self!r} needs it to be at least 1{even}")
         return d_r
+
+    def operations(self, d: int, d_r: int) -> Operations:
+        """The cost of one φ(x)."""
+        return Operations(d_r * d, d_r)
+
+    def constants_cost(self, d: int, d_r: int, vectors: int) -> int:
+        """Multiply-adds that it takes to suit drawn ω to so many keys and queries."""
+        return 0
 
     def draw(
         self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None = None

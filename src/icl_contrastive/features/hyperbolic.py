@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,10 +25,7 @@ class Hyperbolic(ExponentialFamily):
     d_r/2 draws of ω, so d_r must be even (Choromanski et al. 2020, arXiv 2009.14794, Lemma 1).
     """
 
-    def dimension(self, d: int, d_r: int) -> int:
-        if d_r % 2:
-            raise ValueError(f"d_r = {d_r}: hyperbolic features come in pairs; must be even")
-        return super().dimension(d, d_r)
+    multiple: ClassVar[int] = 2
 
     def sample(
         self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None

@@ -47,6 +47,10 @@ class OPRF(ExponentialFamily):
         weight = a * squared_norm(omega) + d / 4 * math.log(1 - 4 * a)
         return {"omega": math.sqrt(1 - 4 * a) * omega, "log_weight": weight}
 
+    def constants_cost(self, d: int, d_r: int, vectors: int) -> int:
+        """Norms of the vectors and of ω, and ω's scaling."""
+        return vectors * d + 2 * d_r * d
+
     def mean_squared_error(
         self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
     ) -> Array:

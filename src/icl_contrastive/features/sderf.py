@@ -44,6 +44,10 @@ class SDERF(ExponentialFamily):
         weight = (omega * omega) @ a + np.log(1 - 4 * a).sum() / 4
         return {"omega": omega * np.sqrt(1 - 4 * a) @ q.T, "log_weight": weight}
 
+    def constants_cost(self, d: int, d_r: int, vectors: int) -> int:
+        """Σ, its eigenvectors (9d³ operations, Golub & Van Loan, section 8.3), weights and Ω."""
+        return vectors * d**2 + 9 * d**3 // 2 + d_r * d + d_r * d**2
+
     def mean_squared_error(
         self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
     ) -> Array | None:

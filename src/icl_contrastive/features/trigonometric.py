@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icl_contrastive.features.base import FeatureMap
-from icl_contrastive.features.family import Family, Statistics
+from icl_contrastive.features.family import Family, Operations, Statistics
 from icl_contrastive.features.moments import (
     error_of_mean,
     pair_moment,
@@ -47,12 +47,11 @@ class Trigonometric(Family):
     kernel machines"). An estimate can be negative, most of all where the kernel is small.
     """
 
+    multiple: ClassVar[int] = 2
     nonnegative: ClassVar[bool] = False
 
-    def dimension(self, d: int, d_r: int) -> int:
-        if d_r % 2:
-            raise ValueError(f"d_r = {d_r}: trigonometric features come in pairs; must be even")
-        return super().dimension(d, d_r)
+    def operations(self, d: int, d_r: int) -> Operations:
+        return Operations(d_r // 2 * d, d_r)
 
     def sample(
         self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None

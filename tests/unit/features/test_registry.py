@@ -136,7 +136,7 @@ def test_a_projection_that_the_family_does_not_have_is_refused(
 
 @pytest.mark.parametrize("name", ["hyperbolic", "trigonometric"])
 def test_features_that_come_in_pairs_need_an_even_number(name: str) -> None:
-    with pytest.raises(ValueError, match=r"d_r = 7: .* must be even"):
+    with pytest.raises(ValueError, match=r"d_r = 7: .* and even"):
         build_family({"family": name}).draw(np.random.default_rng(0), 3, 7)
 
 

@@ -1,0 +1,82 @@
+"""The sweep over d_r with every random-feature family in the paper's place, in one setting."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from icl_contrastive.approximation import (
+    Matrices,
+    approximation_errors,
+    exact_matrices,
+    mild_pairs,
+    normalized,
+)
+from icl_contrastive.artifacts import save_table
+from icl_contrastive.attention import project
+from icl_contrastive.features import Statistics, build_family
+from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
+from icl_contrastive.streams import stream
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write every repeat's errors, their closed forms, and the time that draws and estimates take.
+
+    ``kernel`` is the error of exp(kᵀq) relative to it, over the mild pairs, which the closed forms
+    are for; ``attention`` and ``output`` are the errors of the matrices. A draw of the family that
+    the layer was trained with has the numbers of the step ``approximation``.
+    """
+    setting, run = config["setting"], config["run"]
+    layer = load_layer(arguments.pretrained, run, torch.float64)
+    tokens, _ = load_test_prompts(arguments.data, run, config["prompt"], torch.float64)
+    projections = project(layer.weights, tokens)
+    statistics = Statistics.of(projections.keys, projections.queries)
+    d = tokens.shape[-1]
+    exact = exact_matrices(projections)
+    kernel = (projections.keys @ projections.queries.mT).exp()  # (n, n)
+    key, query = mild_pairs(projections)
+    keys, queries = projections.keys[key].numpy(), projections.queries[query].numpy()
+    errors, closed_forms, times = [], [], []
+    for entry in config["compared"]:
+        family = build_family(entry)
+        name = (setting, entry["family"], family.projection)
+        for d_r in sorted({family.dimension(d, d_r) for d_r in config["d_r"]}):
+            theory = family.mean_squared_error(keys, queries, d_r, statistics)
+            if theory is not None:
+                relative = theory / kernel[key, query].numpy() ** 2
+                closed_forms.append((*name, d_r, float(relative.mean())))
+            seconds = []
+            for repeat in range(config["repeats"] if family.projections else 1):
+                began = time.perf_counter()
+                rng = stream(config["seed"], "approximation", setting, d_r, repeat)
+                features = draw_map(family, rng, d, d_r, statistics)
+                drawn = time.perf_counter()
+                estimate = features.kernel(projections.keys, projections.queries)
+                matrices = normalized(estimate, projections)
+                seconds.append((drawn - began, time.perf_counter() - drawn))
+                ratio = (estimate / kernel)[key, query]
+                compared = {"kernel": (ratio, torch.ones_like(ratio))}
+                compared |= {n: (getattr(matrices, n), getattr(exact, n)) for n in Matrices._fields}
+                for matrix, pair in compared.items():
+                    errors.append((*name, d_r, repeat, matrix, *approximation_errors(*pair)))
+            times.append((*name, d_r, *np.median(seconds, axis=0)))
+        log.info("%s, %s: done", entry["family"], family.projection)
+    columns = ["setting", "family", "projection", "d_r"]
+    error_columns = [*columns, "repeat", "matrix", "mse", "mae"]
+    save_table(arguments.errors, pd.DataFrame(errors, columns=error_columns))
+    save_table(arguments.closed_forms, pd.DataFrame(closed_forms, columns=[*columns, "mse"]))
+    time_columns = [*columns, "seconds_to_draw", "seconds_to_estimate"]
+    save_table(arguments.times, pd.DataFrame(times, columns=time_columns))
+
+
+if __name__ == "__main__":
+    run_step(main, "data", "pretrained", "errors", "closed_forms", "times")
