@@ -31,7 +31,8 @@ rule all:
         expand("results/pretrained/{cell}.safetensors", cell=experiment.cells),
         expand("results/equivalence/{cell}.csv", cell=experiment.dual_cells),
         expand("results/approximation/{setting}.csv", setting=experiment.approximation_settings),
-        expand("results/tables/{table}.csv", table=experiment.tables),
+        expand("results/controls/{setting}.csv", setting=experiment.control_settings),
+        expand("results/tables/{table}.csv", table=[*experiment.tables, "claims"]),
         expand(
             "results/figures/{figure}.{format}", figure=experiment.figures, format=["pdf", "png"]
         ),
@@ -42,4 +43,6 @@ include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/equivalence.smk"
 include: "workflow/rules/approximation.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/controls.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"

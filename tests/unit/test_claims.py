@@ -439,7 +439,11 @@ def test_epochs_to_an_error() -> None:
     ("name", "arguments", "reason"),
     [
         ("unexplained", {"setting": {"demonstrations": 31}}, "no row with setting = large"),
-        ("unexplained", {"setting": {"demonstrations": 7}}, "no setting has demonstrations 7, tasks shared"),
+        (
+            "unexplained",
+            {"setting": {"demonstrations": 7}},
+            "no setting has demonstrations 7, tasks shared",
+        ),
         ("final_error", {"of": {"model": "negative"}, "setting": SMALL, "last": 0.1}, "no variant"),
         ("identity_error", {"of": {"model": "negative"}, "scheme": "full_batch"}, "no compared"),
         (

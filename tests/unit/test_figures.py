@@ -236,6 +236,29 @@ def pretraining_rows(runs: int, epochs: int) -> Iterable[list[object]]:
             yield [setting, variant, run, epoch, train, 1.2 * train]
 
 
+CONTROLS = {
+    "layer": 0.1,
+    "exact softmax, trained": 0.12,
+    "half the demonstrations": 0.2,
+    "fresh task": 1.7,
+    "zero": 1.0,
+    "least squares": 1e-14,
+}
+
+
+def controls_rows(runs: int, prompts: int) -> Iterable[list[object]]:
+    rng = np.random.default_rng(7)
+    for setting, run, prompt in itertools.product(
+        ("n15", "n31", "n15_multitask"), range(runs), range(prompts)
+    ):
+        for predictor, share in CONTROLS.items():
+            if (setting, predictor) == ("n15_multitask", "fresh task"):
+                continue
+            y = rng.standard_normal()
+            error = np.sqrt(share) * rng.standard_normal()
+            yield [setting, run, prompt, predictor, y + error, y, error**2]
+
+
 def write_tables(
     folder: Path, runs: int, prompts: int, repeats: int, epochs: int
 ) -> dict[str, Path]:
@@ -254,6 +277,11 @@ def write_tables(
             folder / "pretraining.csv",
             "setting,variant,run,epoch,train_mse,test_mse",
             pretraining_rows(runs, epochs),
+        ),
+        "controls": write(
+            folder / "controls.csv",
+            "setting,run,prompt,predictor,prediction,y_true,squared_error",
+            controls_rows(runs, prompts),
         ),
     }
     for setting, variant, demonstrations, alpha in (
@@ -297,6 +325,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "task": {"d_x": D_X, "d_y": 1},
     },
     "cosine": {"setting": "n15", "variant": "softmax"},
+    "controls": {},
 }
 
 
@@ -314,6 +343,7 @@ TABLES: dict[str, dict[str, str]] = {
     "figure_10": {"trajectory": "n15/regularized_eq14_alpha0.01"},
     "multitask": {"pretraining": "pretraining"},
     "cosine": {"trajectory": "n15/softmax"},
+    "controls": {"controls": "controls"},
 }
 FIGURES = sorted(CONFIGS)
 

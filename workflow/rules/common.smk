@@ -47,11 +47,18 @@ def code(module):
 
     Relative where possible, so that a project that has moved is not run again.
     """
+    return [as_input(path) for path in import_closure(f"icl_contrastive.{module}", SOURCE)]
+
+
+def project_file(name):
+    """A file of the project as an input."""
+    return as_input(PROJECT / name)
+
+
+def as_input(path):
+    """A path as Snakemake is told it, relative where possible."""
     here = os.path.realpath(os.getcwd())
-    return [
-        os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
-        for path in import_closure(f"icl_contrastive.{module}", SOURCE)
-    ]
+    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
 
 
 def figure_tables(figure):

@@ -28,6 +28,10 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
         yield from _approximation(experiment, measured)
     elif measured:
         yield f"approximation: missing; must be there for figures {listed(measured)}"
+    if "controls" in experiment.config:
+        yield from _controls(experiment)
+    elif "controls" in experiment.figures:
+        yield "controls: missing; must be there for the figure controls"
 
 
 def _names(experiment: Experiment) -> Iterator[str]:
@@ -98,8 +102,31 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
         )
 
 
+def _controls(experiment: Experiment) -> Iterator[str]:
+    values = experiment.config["controls"]
+    for setting in values["settings"]:
+        yield from _setting(experiment, "controls.settings", setting)
+        yield from _cell(experiment, "controls.variant", setting, values["variant"])
+    for key, attention in (("variant", "kernel"), ("exact", "exact")):
+        name = values.get(key)
+        if name is None or (name not in experiment.variants and key == "variant"):
+            continue  # told by _cell
+        plain = [
+            one.name
+            for one in experiment.variants.values()
+            if one.model["model"] == "softmax" and one.model["attention"] == attention
+        ]
+        if name not in plain:
+            yield (
+                f"controls.{key}: {name!r} is not allowed; must be a variant with model: softmax "
+                f"and attention: {attention}, {one_of(plain, name)}"
+            )
+
+
 def _figure(experiment: Experiment, name: str) -> Iterator[str]:
     key, figure = f"figures.{name}", experiment.figures[name]
+    if "setting" not in figure:
+        return  # it shows a whole table
     setting, tables = figure["setting"], FIGURE_TABLES[name]
     yield from _setting(experiment, f"{key}.setting", setting)
     if name == "figure_5":

@@ -25,6 +25,7 @@ FIGURE_TABLES: dict[str, tuple[str, ...]] = {
     "figure_10": ("trajectory",),
     "multitask": ("pretraining",),
     "cosine": ("trajectory",),
+    "controls": ("controls",),
 }
 """The tables that each figure is drawn from."""
 
@@ -114,12 +115,32 @@ class Experiment:
         return settings
 
     @property
+    def control_settings(self) -> list[str]:
+        """The settings in which the layer is compared with its controls."""
+        settings: list[str] = self.config.get("controls", {}).get("settings", [])
+        return settings
+
+    def control_cells(self, setting: str) -> list[Cell]:
+        """The cell that the controls look at, and the one with exact softmax if there is one."""
+        controls = self.config["controls"]
+        names = [controls[key] for key in ("variant", "exact") if key in controls]
+        return [Cell(setting, name) for name in names if setting in self.variants[name].settings]
+
+    @property
+    def claim_tables(self) -> list[str]:
+        """The tables that the claims are judged by."""
+        cosine = [f"trajectories/{self.figure_cell('cosine')}"] if "cosine" in self.figures else []
+        used = {"pretraining", "equivalence", "approximation", "matrices", "controls", *cosine}
+        return [table for table in self.tables if table in used]
+
+    @property
     def tables(self) -> list[str]:
         """The tables, by name below their folder."""
         measured = ["approximation", "matrices"] if self.approximation_settings else []
         diagram = ["diagram"] if self.diagrams else []
+        controls = ["controls"] if self.control_settings else []
         trajectories = [f"trajectories/{cell}" for cell in self.trajectory_cells]
-        return ["pretraining", "equivalence", *measured, *diagram, *trajectories]
+        return ["pretraining", "equivalence", *measured, *diagram, *controls, *trajectories]
 
     def figure_table(self, figure: str, table: str) -> str:
         """Name of the table, below the folder of tables, that the figure reads as ``table``."""
@@ -173,6 +194,37 @@ class Experiment:
 
     def trajectory(self, setting: str, variant: str) -> str:
         return _json({"setting": setting, "variant": variant})
+
+    def controls(self, setting: str) -> str:
+        controls = self.config["controls"]
+        return _json(
+            {
+                **self._layer(setting, controls["variant"]),
+                "seed": self.config["seed"],
+                "runs": self.config["runs"],
+                "ridge": controls["ridge"],
+            }
+        )
+
+    def claims(self) -> str:
+        variants = [
+            {
+                "variant": variant.name,
+                "model": variant.model,
+                "learning_rate": variant.learning_rate,
+                "settings": variant.settings,
+            }
+            for variant in self.variants.values()
+        ]
+        return _json(
+            {
+                "seed": self.config["seed"],
+                "d_r": self.config["features"]["d_r"],
+                "settings": self.settings,
+                "variants": variants,
+                "tables": self.claim_tables,
+            }
+        )
 
     def diagram(self) -> str:
         figure = self.figures[self.diagrams[0]]

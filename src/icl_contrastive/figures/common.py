@@ -67,6 +67,15 @@ _COLUMNS: dict[str, dict[str, type]] = {
         "value": float,
     },
     "diagram": {"matrix": str, "row": int, "column": int, "value": float},
+    "controls": {
+        "setting": str,
+        "run": int,
+        "prompt": int,
+        "predictor": str,
+        "prediction": float,
+        "y_true": float,
+        "squared_error": float,
+    },
 }
 _MAY_BE_EMPTY = {("matrices", "d_r")}
 

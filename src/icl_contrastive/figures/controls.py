@@ -1,0 +1,104 @@
+"""Is it in-context learning at all? The layer's error beside that of its controls.
+
+Config: empty. Tables: ``controls``.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from icl_contrastive.figures import style
+from icl_contrastive.figures.common import Array, Config, Table, main, scientific
+
+# From the layer itself to what could be known at best, in groups; the table may lack some.
+_GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("the layer", style.BLUE, ("layer",)),
+    (
+        "other attention",
+        style.GREEN,
+        ("fresh features", "exact softmax", "exact softmax, trained"),
+    ),
+    (
+        "other prompts",
+        style.VERMILLION,
+        (
+            "half the demonstrations",
+            "shuffled labels",
+            "zero labels",
+            "zeroed demonstrations",
+            "fresh task",
+        ),
+    ),
+    (
+        "no layer",
+        style.DARK_GREY,
+        ("zero", "ridge regression", "least squares", "true task"),
+    ),
+)
+_LOWEST = 1e-3
+"""Regression on noise-free labels is exact up to rounding: such errors are written, not drawn."""
+_ROW = 0.165  # inches
+
+
+def draw(config: Config, controls: Table) -> Figure:
+    """A panel for each setting: every run as a dot, the median over the runs as a bar."""
+    settings = list(controls.rows["setting"].unique())
+    there = set(controls.rows["predictor"])
+    predictors = [(name, color) for _, color, names in _GROUPS for name in names if name in there]
+    figure = Figure(figsize=(style.PAGE_WIDTH, _ROW * len(predictors) + 0.75), layout="constrained")
+    panels = figure.subplots(1, len(settings), sharey=True, sharex=True, squeeze=False)[0]
+    for axes, setting in zip(panels, settings, strict=True):
+        _draw_setting(axes, controls.where(setting=setting), predictors)
+        axes.set_title(setting.replace("_", ", "))
+    figure.supxlabel(
+        "mean squared error over that of predicting zero", fontsize=style.SMALL["fontsize"] + 1
+    )
+    return figure
+
+
+def unexplained(controls: Table, predictor: str) -> Array:
+    """Mean squared error of every run over the mean of y² on the same prompts, (runs,)."""
+    rows = controls.where(predictor=predictor).rows
+    runs = rows.assign(square=rows["y_true"] ** 2).groupby("run", sort=True)
+    return np.asarray(runs["squared_error"].mean() / runs["square"].mean(), np.float64)
+
+
+def _draw_setting(axes: Axes, controls: Table, predictors: list[tuple[str, str]]) -> None:
+    there = set(controls.rows["predictor"])
+    layer = float(np.median(unexplained(controls, "layer")))
+    axes.axvline(1.0, **style.TRUE_LINE)
+    axes.axvline(layer, color=style.BLUE, linewidth=0.7, alpha=0.5)
+    for place, (name, color) in enumerate(predictors):
+        if name not in there:
+            axes.text(_LOWEST, place, "  \N{EM DASH}", va="center", color=style.GREY, **style.SMALL)
+            continue
+        errors = unexplained(controls, name)
+        median = float(np.median(errors))
+        if median < _LOWEST:
+            text = f"  \N{LEFTWARDS ARROW} {scientific(median, 0)}"
+            axes.text(_LOWEST, place, text, va="center", color=color, **style.SMALL)
+            continue
+        axes.plot(
+            errors,
+            np.full(len(errors), place),
+            linestyle="none",
+            marker="o",
+            markersize=2.4,
+            markeredgewidth=0,
+            color=color,
+            alpha=0.5,
+        )
+        axes.vlines(median, place - 0.32, place + 0.32, color=color, linewidth=1.6)
+    axes.set_xscale("log")
+    axes.set_xlim(left=_LOWEST)
+    axes.xaxis.set_major_locator(LogLocator())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_yticks(range(len(predictors)), [name for name, _ in predictors])
+    axes.set_ylim(len(predictors) - 0.5, -0.5)
+    axes.grid(axis="y", color=style.GREY, alpha=0.2, linewidth=0.5)
+    axes.tick_params(axis="y", length=0)
+
+
+if __name__ == "__main__":
+    main(draw)

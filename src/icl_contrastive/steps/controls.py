@@ -1,0 +1,100 @@
+"""The trained layer beside its controls on the test prompts of one setting."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from icl_contrastive.artifacts import load_tensors, save_table
+from icl_contrastive.attention import Weights, project
+from icl_contrastive.controls import (
+    Prediction,
+    altered_prompts,
+    least_squares,
+    predict_labels,
+)
+from icl_contrastive.features import Statistics, build_family
+from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
+from icl_contrastive.streams import stream
+from icl_contrastive.tasks import sample_task
+from icl_contrastive.variants import build_variant
+
+log = logging.getLogger(__name__)
+
+
+def predictions(
+    arguments: argparse.Namespace, config: dict[str, Any], run: int
+) -> Iterator[Prediction]:
+    """All predictors of one run, on the same prompts."""
+    seed, setting = config["seed"], config["setting"]
+    tokens, target = load_test_prompts(arguments.data, run, slice(None), torch.float64)
+    task = torch.from_numpy(load_tensors(arguments.data)[0]["task"][run]).double()
+    shared = len(task) == 1
+    d_y, d_x = target.shape[-1], tokens.shape[-1] - target.shape[-1]
+    variant = build_variant(config["model"])
+    base, *exact = arguments.pretrained
+    layer = load_layer(base, run, torch.float64)
+
+    def of_layer(weights: Weights, features: Any, prompts: torch.Tensor = tokens) -> torch.Tensor:
+        return predict_labels(weights, prompts, variant, features, d_y)
+
+    yield Prediction("layer", of_layer(layer.weights, layer.features), target)
+    rng = stream(seed, "controls", "features", setting, run)
+    projections = project(layer.weights, tokens)
+    known = Statistics.of(projections.keys, projections.queries[:, -1])
+    family, d_r = build_family(config["features"]), config["features"]["d_r"]
+    fresh = draw_map(family, rng, tokens.shape[-1], d_r, known)
+    yield Prediction("fresh features", of_layer(layer.weights, fresh), target)
+    yield Prediction("exact softmax", of_layer(layer.weights, None), target)
+    for path in exact:
+        arrays = {name: torch.from_numpy(a[run]) for name, a in load_tensors(path)[0].items()}
+        weights = Weights.from_tensors({name: a.double() for name, a in arrays.items()})
+        yield Prediction("exact softmax, trained", of_layer(weights, None), target)
+
+    # With a task for each prompt, every test prompt has a fresh one as it is.
+    other = None
+    if shared:
+        other_task = sample_task(stream(seed, "controls", "task", setting, run), d_y, d_x)
+        other = torch.from_numpy(other_task[0]).double()
+    rng = stream(seed, "controls", "labels", setting, run)
+    for name, prompts, labels in altered_prompts(tokens, target, other, rng):
+        yield Prediction(name, of_layer(layer.weights, layer.features, prompts), labels)
+
+    yield Prediction("least squares", least_squares(tokens, d_y), target)
+    yield Prediction("ridge regression", least_squares(tokens, d_y, config["ridge"]), target)
+    if shared:
+        yield Prediction("true task", tokens[:, -1, :d_x] @ task[0].mT, target)
+    yield Prediction("zero", torch.zeros_like(target), target)
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write setting, run, prompt, predictor, prediction, y_true, squared_error."""
+    tables = []
+    for run in range(config["runs"]):
+        for predictor, prediction, target in predictions(arguments, config, run):
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "setting": config["setting"],
+                        "run": run,
+                        "prompt": np.arange(len(target)),
+                        "predictor": predictor,
+                        "prediction": prediction[:, -1].numpy(),
+                        "y_true": target[:, -1].numpy(),
+                        "squared_error": ((prediction - target) ** 2).sum(-1).numpy(),
+                    }
+                )
+            )
+        log.info("run %d of %d", run + 1, config["runs"])
+    save_table(arguments.output, pd.concat(tables))
+
+
+if __name__ == "__main__":
+    run_step(main, "data", "output", many="pretrained")

@@ -1,0 +1,162 @@
+"""The controls: altered prompts are what they say, and regression finds the task."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from icl_contrastive.artifacts import load_table, save_tensors
+from icl_contrastive.controls import altered_prompts, least_squares
+from icl_contrastive.features.positive import Positive
+from icl_contrastive.steps import controls
+from icl_contrastive.steps import data as data_step
+from icl_contrastive.streams import stream
+from icl_contrastive.tasks import sample_prompts, sample_task
+from icl_contrastive.training import initial_weights
+from icl_contrastive.variants import build_variant
+
+D_X, N = 4, 7
+
+
+@pytest.fixture
+def prompts() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens, targets and their task."""
+    rng = np.random.default_rng(0)
+    task = sample_task(rng, 1, D_X)
+    sample = sample_prompts(rng, task, 6, N)
+    tokens, targets = torch.from_numpy(sample.tokens), torch.from_numpy(sample.targets)
+    return tokens.double(), targets.double(), torch.from_numpy(task[0]).double()
+
+
+def alterations(
+    tokens: torch.Tensor, targets: torch.Tensor, task: torch.Tensor | None
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    altered = altered_prompts(tokens, targets, task, np.random.default_rng(1))
+    return {name: (changed, labels) for name, changed, labels in altered}
+
+
+def test_altered_prompts(prompts: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+    tokens, targets, task = prompts
+    before = tokens.clone()
+    found = alterations(tokens, targets, 2 * task)
+    assert torch.equal(tokens, before)
+    query = tokens[:, -1]
+    for changed, _ in found.values():
+        assert torch.equal(changed[:, -1], query)
+
+    shuffled, labels = found["shuffled labels"]
+    assert labels is targets
+    assert torch.equal(shuffled[..., :D_X], tokens[..., :D_X])
+    assert not torch.equal(shuffled, tokens)
+    for one, other in zip(shuffled, tokens, strict=True):
+        assert sorted(one[:-1, -1].tolist()) == sorted(other[:-1, -1].tolist())
+
+    unlabeled, _ = found["zero labels"]
+    assert torch.equal(unlabeled[..., :D_X], tokens[..., :D_X])
+    assert not unlabeled[..., D_X:].any()
+
+    assert not found["zeroed demonstrations"][0][:, :-1].any()
+    half, _ = found["half the demonstrations"]
+    assert half.shape == (6, 5, D_X + 1)
+    assert torch.equal(half[:, :4], tokens[:, :4])
+
+    fresh, labels = found["fresh task"]
+    torch.testing.assert_close(labels, 2 * targets)
+    torch.testing.assert_close(fresh[:, :-1, -1], 2 * tokens[:, :-1, -1])
+    assert "fresh task" not in alterations(tokens, targets, None)
+
+
+def test_least_squares_finds_the_task(
+    prompts: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    tokens, targets, _ = prompts
+    torch.testing.assert_close(least_squares(tokens, 1), targets, rtol=1e-6, atol=1e-6)
+    ridge = least_squares(tokens, 1, ridge=1e-9)
+    torch.testing.assert_close(ridge, targets, rtol=1e-5, atol=1e-5)
+    assert least_squares(tokens, 1, ridge=1e9).abs().max() < 1e-6
+
+
+def test_ridge_is_least_squares_with_a_row_for_each_weight(
+    prompts: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    tokens, _, _ = prompts
+    for prompt, prediction in zip(tokens.numpy(), least_squares(tokens, 1, 0.3), strict=True):
+        x = np.vstack([prompt[:-1, :-1], np.sqrt(0.3) * np.eye(D_X)])
+        y = np.append(prompt[:-1, -1], np.zeros(D_X))
+        weight = np.linalg.lstsq(x, y, rcond=None)[0]
+        assert float(prediction) == pytest.approx(prompt[-1, :-1] @ weight, rel=1e-10)
+
+
+def test_too_few_demonstrations_still_give_a_prediction() -> None:
+    rng = np.random.default_rng(2)
+    sample = sample_prompts(rng, sample_task(rng, 1, D_X), 3, D_X - 2)
+    assert least_squares(torch.from_numpy(sample.tokens), 1).isfinite().all()
+
+
+SHARED = {
+    "layer",
+    "fresh features",
+    "exact softmax",
+    "exact softmax, trained",
+    "shuffled labels",
+    "zero labels",
+    "zeroed demonstrations",
+    "half the demonstrations",
+    "fresh task",
+    "least squares",
+    "ridge regression",
+    "true task",
+    "zero",
+}
+
+
+@pytest.mark.parametrize("tasks", ["shared", "per_prompt"])
+def test_the_table(tasks: str, tmp_path: Path) -> None:
+    runs, count, d = 2, 5, D_X + 1
+    common = {"seed": 1, "runs": runs, "setting": "s"}
+    shape = {"demonstrations": N, "prompts": 3, "test_prompts": count, "tasks": tasks}
+    data = tmp_path / "data.safetensors"
+    data_step.main(argparse.Namespace(output=data), common | shape | {"d_x": D_X, "d_y": 1})
+    model = {"model": "softmax", "attention": "kernel"}
+    features = {"family": "positive", "d_r": 20}
+    start = [initial_weights(build_variant(model), d, 1, "s", run) for run in range(runs)]
+    draws = [Positive().draw(stream(1, "omega", run), d, 20) for run in range(runs)]
+    tensors = {name: np.stack([one[name] for one in start]) for name in start[0]}
+    exact = tmp_path / "exact.safetensors"
+    save_tensors(exact, tensors, {"features": features})
+    base = tmp_path / "base.safetensors"
+    tensors |= {name: np.stack([one[name] for one in draws]) for name in draws[0]}
+    save_tensors(base, tensors, {"features": features})
+
+    output = tmp_path / "controls.csv"
+    controls.main(
+        argparse.Namespace(data=data, pretrained=[base, exact], output=output),
+        common | {"model": model, "features": features, "ridge": 0.1},
+    )
+    table = load_table(output)
+    columns = {"run": int, "prompt": int, "squared_error": float, "y_true": float}
+    table = table.astype(columns | {"prediction": float})
+    expected = SHARED if tasks == "shared" else SHARED - {"true task", "fresh task"}
+    assert set(table["predictor"]) == expected
+    assert len(table) == runs * count * len(expected)
+
+    def of(name: str) -> pd.DataFrame:
+        return table[table["predictor"] == name].reset_index(drop=True)
+
+    np.testing.assert_allclose(
+        table["squared_error"], (table["prediction"] - table["y_true"]) ** 2, atol=1e-12
+    )
+    assert (of("zero")["squared_error"] == of("layer")["y_true"] ** 2).all()
+    assert of("least squares")["squared_error"].max() < 1e-10
+    # The exact softmax of the base's weights is that of the other layer, whose weights they are.
+    for one in ("exact softmax", "exact softmax, trained"):
+        pd.testing.assert_series_equal(of(one)["prediction"], of("exact softmax")["prediction"])
+    assert (of("fresh features")["prediction"] != of("layer")["prediction"]).all()
+    if tasks == "shared":
+        assert of("true task")["squared_error"].max() < 1e-10
+        assert (of("fresh task")["y_true"] != of("layer")["y_true"]).all()

@@ -1,0 +1,30 @@
+"""The scorecard: which of the paper's claims hold.
+
+In: the tables in results/tables/, and workflow/claims.yaml, which lists the claims and their criteria.
+Out: results/tables/claims.csv, a row with a verdict for each claim.
+"""
+
+
+rule claims:
+    input:
+        code=code("steps.claims"),
+        claims=project_file("workflow/claims.yaml"),
+        tables=expand("results/tables/{table}.csv", table=experiment.claim_tables),
+    output:
+        "results/tables/claims.csv",
+    log:
+        "results/logs/tables/claims.log",
+    benchmark:
+        "results/benchmarks/tables/claims.tsv"
+    conda:
+        "../envs/python.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        config=experiment.claims(),
+    shell:
+        "python -m icl_contrastive.steps.claims"
+        " --config {params.config:q} --claims {input.claims:q} --tables {input.tables:q}"
+        " --output {output:q} 2> {log:q}"

@@ -1,0 +1,46 @@
+"""The trained layer beside its controls: is it in-context learning at all?
+
+In: results/data/<setting>.safetensors, results/pretrained/<setting>/<variant>.safetensors.
+Out: results/controls/<setting>.csv, and all settings together in results/tables/controls.csv.
+"""
+
+if experiment.control_settings:
+
+    rule compare_controls:
+        input:
+            code=code("steps.controls"),
+            data="results/data/{setting}.safetensors",
+            pretrained=lambda wildcards: expand(
+                "results/pretrained/{cell}.safetensors",
+                cell=experiment.control_cells(wildcards.setting),
+            ),
+        output:
+            "results/controls/{setting}.csv",
+        log:
+            "results/logs/controls/{setting}.log",
+        benchmark:
+            "results/benchmarks/controls/{setting}.tsv"
+        conda:
+            "../envs/python.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            config=lambda wildcards: experiment.controls(wildcards.setting),
+        shell:
+            "python -m icl_contrastive.steps.controls"
+            " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
+            " --output {output:q} 2> {log:q}"
+
+
+    use rule equivalence_table as controls_table with:
+        input:
+            code=code("steps.concatenate"),
+            tables=expand("results/controls/{setting}.csv", setting=experiment.control_settings),
+        output:
+            "results/tables/controls.csv",
+        log:
+            "results/logs/tables/controls.log",
+        benchmark:
+            "results/benchmarks/tables/controls.tsv"
