@@ -13,7 +13,12 @@ for figure in experiment.figures:
             code=code(f"figures.{figure}"),
         output:
             pdf=f"results/figures/{figure}.pdf",
-            png=f"results/figures/{figure}.png",
+            png=report(
+                f"results/figures/{figure}.png",
+                caption=f"../report/{figure}.rst",
+                category="Figures" if figure.startswith("figure_") else "Supplementary figures",
+                labels={"figure": figure.replace("_", " ")},
+            ),
         log:
             f"results/logs/figures/{figure}.log",
         benchmark:

@@ -1,0 +1,82 @@
+"""The whole pipeline on the smoke configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from icl_contrastive.config import FIGURE_TABLES
+
+from ..project import Project
+
+
+def cells(smoke: Project, kind: str) -> set[tuple[str, str]]:
+    """Settings and variants of a folder of results."""
+    folder = smoke.root / "results" / kind
+    return {(path.parent.name, path.stem) for path in folder.rglob("*.safetensors")}
+
+
+def table(smoke: Project, name: str) -> pd.DataFrame:
+    return pd.read_csv(smoke.root / "results/tables" / f"{name}.csv")
+
+
+@pytest.mark.parametrize("figure", FIGURE_TABLES)
+def test_every_figure_is_drawn(smoke: Project, figure: str) -> None:
+    figures = smoke.root / "results/figures"
+    assert (figures / f"{figure}.pdf").read_bytes().startswith(b"%PDF-")
+    assert (figures / f"{figure}.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_every_cell_has_its_learning_curve(smoke: Project) -> None:
+    curves = table(smoke, "pretraining")
+    assert list(curves) == ["setting", "variant", "run", "epoch", "train_mse", "test_mse"]
+    assert set(zip(curves["setting"], curves["variant"], strict=True)) == cells(smoke, "pretrained")
+    assert set(curves.groupby(["setting", "variant", "run"]).size()) == {3}
+    assert set(curves["run"]) == {0, 1}
+    assert curves.notna().all(axis=None)
+
+
+def test_every_exact_identity_holds(smoke: Project) -> None:
+    rows = table(smoke, "equivalence")
+    exact = rows[rows["exact"]]
+    compared = set(zip(exact["setting"], exact["variant"], strict=True))
+    assert compared == cells(smoke, "equivalence")
+    assert cells(smoke, "pretrained") - compared == {
+        ("n15", "exact_softmax"),
+        ("n31", "exact_softmax"),
+    }  # which has no reference model
+    assert exact["relative_error"].max() < 1e-10
+    inexact = rows[~rows["exact"]]
+    assert inexact["variant"].str.startswith("regularized").all()
+    assert set(inexact["scheme"]) == {"single_sample", "single_sample_shared_decay"}
+
+
+def test_the_estimate_improves_with_more_features(smoke: Project) -> None:
+    errors = table(smoke, "approximation").groupby(["setting", "matrix", "d_r"])["mse"].mean()
+    for _, curve in errors.groupby(level=["setting", "matrix"]):
+        assert curve.iloc[-1] < curve.iloc[0]
+
+
+def test_every_job_leaves_a_log_and_its_cost(smoke: Project) -> None:
+    results = smoke.root / "results"
+    logs = {p.relative_to(results / "logs").with_suffix("") for p in results.rglob("*.log")}
+    costs = {p.relative_to(results / "benchmarks").with_suffix("") for p in results.rglob("*.tsv")}
+    assert logs == costs
+    assert Path("pretrained/n15/softmax_lr0.005") in logs
+
+
+def test_another_run_gives_the_same_bytes(smoke: Project, tmp_path: Path) -> None:
+    """In another folder, with other --cores; the whole but most checks of the equivalence."""
+    again = Project(tmp_path / "again")
+    smoke.make(
+        *FIGURE_TABLES,
+        *("--directory", again.root),
+        *("--configfile", "workflow/smoke.yaml"),
+        cores=3,
+    )
+    first, second = smoke.artifacts(), again.artifacts()
+    assert set(second) <= set(first)
+    assert {name for name in second if second[name] != first[name]} == set()
+    assert {name for name in first if name.startswith("pretrained/")} <= set(second)

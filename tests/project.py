@@ -1,0 +1,100 @@
+"""A copy of the project in which the workflow's tests run Snakemake, edit files and look on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("Snakefile", "config.yaml", "workflow", "src")
+NOTHING = "Nothing to be done"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The sources of the project in a folder of their own, with results beside them."""
+
+    root: Path
+
+    @classmethod
+    def copy(cls, root: Path) -> Project:
+        """Copy the project's sources, and nothing that they made."""
+        root.mkdir(parents=True)
+        for name in SOURCES:
+            source = ROOT / name
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, root / name, ignore=ignored)
+            else:
+                shutil.copy2(source, root / name)
+        return cls(root)
+
+    def snakemake(self, *arguments: str | Path, cores: int = 2) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake in the copy; its output, both streams as one, is in ``stdout``."""
+        hidden = ("SNAKEMAKE_PROFILE", "PYTHONPATH")
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", str(cores), *map(str, arguments)],
+            cwd=self.root,
+            env={key: value for key, value in os.environ.items() if key not in hidden},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def make(self, *arguments: str | Path, cores: int = 2) -> str:
+        """Run Snakemake, which must succeed, and return its output."""
+        done = self.snakemake(*arguments, cores=cores)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def outdated(self, *arguments: str | Path) -> dict[str, str]:
+        """Why each job would run, by its first output below results/ without the suffix."""
+        output = self.make("--dry-run", *arguments)
+        blocks = re.findall(
+            r"^    output: results/(.+?)\.\w+(?:,.*)?\n(?:    .*\n)*?    reason: (.+)$",
+            output,
+            re.MULTILINE,
+        )
+        assert bool(blocks) != (NOTHING in output), output
+        return dict(blocks)
+
+    @contextmanager
+    def edited(self, path: str, old: str, new: str) -> Iterator[None]:
+        """For a while, have ``new`` in place of ``old``, which must stand in the file."""
+        file = self.root / path
+        text = file.read_text(encoding="utf-8")
+        assert old in text, f"{old!r} is not in {path}"
+        file.write_text(text.replace(old, new), encoding="utf-8")
+        try:
+            yield
+        finally:
+            file.write_text(text, encoding="utf-8")
+
+    @contextmanager
+    def appended(self, path: str, line: str) -> Iterator[None]:
+        """For a while, have one more line at the end of the file."""
+        file = self.root / path
+        text = file.read_text(encoding="utf-8")
+        file.write_text(f"{text}{line}\n", encoding="utf-8")
+        try:
+            yield
+        finally:
+            file.write_text(text, encoding="utf-8")
+
+    def artifacts(self) -> dict[str, bytes]:
+        """Contents of all artifacts by path; logs and timings are none."""
+        results = self.root / "results"
+        return {
+            str(path.relative_to(results)): path.read_bytes()
+            for path in sorted(results.rglob("*"))
+            if path.is_file() and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
+        }

@@ -1,0 +1,409 @@
+"""What a config may say, and what a user is told who says something else."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from icl_contrastive.config import FIGURE_TABLES, ConfigError, check_file, read_experiment
+from icl_contrastive.features import FAMILIES
+from icl_contrastive.variants import VARIANTS
+
+from ..project import ROOT, Project
+
+Config = dict[str, Any]
+
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+TEXT = (ROOT / "config.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def config() -> Config:
+    """The project's own config, free to be changed."""
+    loaded: Config = yaml.safe_load(TEXT)
+    return loaded
+
+
+def change(config: Config, edits: Config) -> None:
+    """Set values by dotted key; None deletes."""
+    for key, value in edits.items():
+        *above, last = key.split("/")
+        part = config
+        for name in above:
+            part = part[name]
+        if value is None:
+            del part[last]
+        else:
+            part[last] = value
+
+
+def problems(config: Config) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        read_experiment(config, SCHEMA)
+    return error.value.problems
+
+
+SLOW = {"model": "softmax", "learning_rate": 0.001, "settings": ["n15"]}
+
+# What is changed; the keys that the message must name, one line each; what the first must say.
+BROKEN: list[tuple[Config, list[str], str]] = [
+    # one key
+    ({"runs": "ten"}, ["runs"], "'ten' is not allowed; must be an integer of at least 1"),
+    ({"runs": 0}, ["runs"], "0 is not allowed"),
+    ({"runs": 2.0}, ["runs"], "must be an integer"),
+    ({"runs": True}, ["runs"], "must be an integer"),
+    ({"runs": [1, 2]}, ["runs"], "[1, 2] is not allowed"),
+    ({"seed": -1}, ["seed"], "must be an integer of at least 0"),
+    ({"sed": 1}, ["sed"], "unknown key; must be one of seed, runs"),
+    ({"pretraining/epoch": 3}, ["pretraining.epoch"], "did you mean 'epochs'?"),
+    ({"features/d_r": 0}, ["features.d_r"], "0 is not allowed; must be an integer of at least 1"),
+    ({"features/family": "cosine"}, ["features.family"], "'cosine' is not allowed"),
+    ({"task/d_y": 2}, ["task.d_y"], "2 is not allowed; must be 1"),
+    ({"task": 11}, ["task"], "11 is not allowed; must be a mapping"),
+    ({"settings": {}, "variants": None}, ["settings", "variants"], "at least one"),
+    ({"settings/n15/demonstrations": 1}, ["settings.n15.demonstrations"], "of at least 2"),
+    ({"settings/n15/tasks": "own"}, ["settings.n15.tasks"], "one of shared, per_prompt"),
+    ({"settings/n15/prompts": None}, ["settings.n15.prompts"], "missing; must be there"),
+    ({"variants": None}, ["variants"], "missing"),
+    ({"variants/softmax": None, "figures": {}}, ["approximation.variant"], "not a variant"),
+    ({"variants/softmax/model": "linear"}, ["variants.softmax.model"], "one of softmax, regul"),
+    ({"variants/softmax/alpha": 0.1}, ["variants.softmax.alpha"], "unknown key"),
+    ({"variants/softmax/learning_rate": 0}, ["variants.softmax.learning_rate"], "above 0"),
+    ({"variants/softmax/learning_rate": "3e-3"}, ["variants.softmax.learning_rate"], "1.0e-10"),
+    ({"variants/softmax/settings": []}, ["variants.softmax.settings"], "at least one"),
+    ({"variants/softmax/attention": "soft"}, ["variants.softmax.attention"], "kernel, exact"),
+    ({"variants/negative/k": 0}, ["variants.negative.k"], "0 is not allowed"),
+    ({"variants/negative/k": [1, 0]}, ["variants.negative.k[1]"], "0 is not allowed"),
+    ({"variants/negative/k": [1, 1]}, ["variants.negative.k"], "none twice"),
+    ({"variants/negative/k": 1.5}, ["variants.negative.k"], "1.5 is not allowed"),
+    ({"variants/negative/beta": -0.1}, ["variants.negative.beta"], "-0.1 is not allowed"),
+    ({"variants/negative/beta": None}, ["variants.negative.beta"], "missing"),
+    ({"variants/negative/form": "eq17"}, ["variants.negative.form"], "section_5.5, eq18"),
+    ({"variants/augmented_g1/g1": 3}, ["variants.augmented_g1.g1"], "from 0 to 2"),
+    ({"variants/regularized_eq15/alpha": []}, ["variants.regularized_eq15.alpha"], "[] is not"),
+    ({"equivalence/tolerance": "1e-10"}, ["equivalence.tolerance"], "write 1.0e-10"),
+    ({"equivalence/tolerance": 0}, ["equivalence.tolerance"], "above 0"),
+    ({"approximation/d_r": [12, 12]}, ["approximation.d_r"], "none twice"),
+    ({"figures/figure_11": {}}, ["figures.figure_11"], "unknown key; must be one of figure_1"),
+    ({"figures/figure_8/run": -1}, ["figures.figure_8.run"], "of at least 0"),
+    ({"figures/figure_8/setting": None}, ["figures.figure_8.setting"], "must be there, text"),
+    ({"execution/device": "gpu"}, ["execution.device"], "one of auto, cpu, cuda"),
+    # numbers and keys that JSON does not have
+    ({"variants/negative/beta": float("inf")}, ["variants.negative.beta"], "a finite number"),
+    ({"variants/softmax/learning_rate": float("nan")}, ["variants.softmax.learning_rate"], "nan"),
+    ({"settings": {15: {"demonstrations": 15, "prompts": 1}}}, ["settings.15"], "must be text"),
+    # names, which become files
+    *(
+        ({f"variants/{name}": SLOW}, [f"variants.{name}"], "digits or _ . + -")
+        for name in ("a b", "..", "-x", "", "a'b", "$(touch here)", "a;b", "é", "a\n", "x" * 65)
+    ),
+    ({"settings/a*": {"demonstrations": 2, "prompts": 1}}, ["settings.a*"], "letters"),
+    # keys that do not agree
+    (
+        {"variants/negative/k": [3, 16]},
+        ["variants.negative.k"],
+        "16 is not allowed; must be an integer from 1 to 15",
+    ),
+    (
+        {"variants/negative_eq18/k": 15},
+        ["variants.negative_eq18.k"],
+        "15 is not allowed; must be an integer from 1 to 14",
+    ),
+    (
+        {"variants/regularized_eq15/alpha": [0.5, 1], "figures": {}},
+        ["variants.regularized_eq15.alpha"],
+        "1 is not allowed with form: eq15",
+    ),
+    ({"variants/augmented_g1/g1": 0}, ["variants.augmented_g1.g1"], "must be 1 or 2"),
+    ({"variants/exact_softmax/settings": ["n16"]}, ["variants.exact_softmax.settings"], "'n16'"),
+    (
+        {"variants/regularized_eq15_alpha0.1": SLOW},
+        ["variants.regularized_eq15"],
+        "2 variants are named 'regularized_eq15_alpha0.1'",
+    ),
+    (
+        {"variants/regularized_eq15/alpha": [0.10000001, 0.1]},
+        ["variants.regularized_eq15"],
+        "2 variants are named 'regularized_eq15_alpha0.1'",
+    ),
+    (
+        {"settings/n15_matrices": {"demonstrations": 2, "prompts": 1}},
+        ["settings.n15_matrices"],
+        "shares files with 'n15'",
+    ),
+    ({"equivalence/prompts": 257}, ["equivalence.prompts"], "from 1 to 256"),
+    ({"approximation": None}, ["approximation"], "must be there for figures figure_3, figure_4"),
+    ({"approximation/run": 10}, ["approximation.run"], "from 0 to 9 (runs is 10)"),
+    ({"approximation/prompt": 256}, ["approximation.prompt"], "from 0 to 255"),
+    ({"approximation/shown": [1200, 13]}, ["approximation.shown"], "13 is not in d_r"),
+    (
+        {"approximation/settings": ["n15"]},
+        ["figures.figure_9.setting"],
+        "'n31' is not in approximation.settings; must be one of n15",
+    ),
+    ({"features/d_r": 100}, ["features.d_r"], "100 is not in approximation.shown"),
+    ({"figures/figure_3/run": 10}, ["figures.figure_3.run"], "from 0 to 9"),
+    ({"figures/figure_3/prompt": 32}, ["figures.figure_3.prompt"], "from 0 to 31"),
+    ({"figures/figure_6/setting": "n16"}, ["figures.figure_6.setting"], "'n16' is not a setting"),
+    ({"figures/figure_8/variant": "softmx"}, ["figures.figure_8.variant"], "mean 'softmax'?"),
+    ({"figures/figure_8/variant": "negative_eq18"}, ["figures.figure_8.variant"], "not in 'n31'"),
+    ({"figures/figure_10/variant": "negative"}, ["figures.figure_10.variant"], "is a grid"),
+    ({"figures/figure_10/variant": "softmax"}, ["figures.figure_10.variant"], "alpha other than"),
+    ({"figures/cosine/variant": "exact_softmax"}, ["figures.cosine.variant"], "no reference model"),
+    (
+        {"figures/figure_5/negative/variants": ["negativ"]},
+        ["figures.figure_5.negative.variants"],
+        "'negativ' is not a variant",
+    ),
+    ({"figures/figure_5/augmented/base": "negative"}, ["figures.figure_5.augmented.base"], "grid"),
+    ({"figures/multitask/base": "n1"}, ["figures.multitask.base"], "is not a setting"),
+    ({"figures/figure_2/prompt": 1}, ["figures.figure_2"], "must be as figures.figure_1"),
+    # several at once
+    (
+        {"runs": 0, "features/d_r": 0, "variants/negative/beta": -1},
+        ["runs", "features.d_r", "variants.negative.beta"],
+        "0 is not allowed",
+    ),
+    (
+        {"variants/negative/k": 99, "figures/figure_8/run": 99},
+        ["variants.negative.k", "figures.figure_8.run"],
+        "99 is not allowed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edits", "keys", "says"), BROKEN, ids=lambda value: str(value)[:60])
+def test_a_broken_config_is_told_by_key_value_and_what_is_allowed(
+    config: Config, edits: Config, keys: list[str], says: str
+) -> None:
+    change(config, edits)
+    found = problems(config)
+    for key in keys:
+        assert any(line.startswith((f"{key}:", f"{key},")) for line in found), found
+    assert says in "\n".join(found)
+
+
+def test_a_sound_config_has_no_problem(config: Config) -> None:
+    before = copy.deepcopy(config)
+    experiment = read_experiment(config, SCHEMA)
+    assert config == before
+    names = [cell.variant for cell in experiment.cells]
+    assert {"regularized_eq15_alpha-0.2", "negative_k3_beta0.1", "negative_eq18"} <= set(names)
+
+
+def test_figures_and_their_data_can_be_left_out(config: Config) -> None:
+    config["figures"] = {"figure_8": config["figures"]["figure_8"]}
+    del config["approximation"]
+    experiment = read_experiment(config, SCHEMA)
+    assert "trajectories/n31/softmax" in experiment.tables
+    assert {"approximation", "matrices", "diagram"}.isdisjoint(experiment.tables)
+
+
+def test_what_a_job_uses_does_not_depend_on_the_order_of_keys(config: Config) -> None:
+    config["variants"]["negative"] = dict(reversed(config["variants"]["negative"].items()))
+    config = dict(reversed(config.items()))
+    ours = read_experiment(config, SCHEMA)
+    theirs = read_experiment(yaml.safe_load(TEXT), SCHEMA)
+    assert ours.cells == theirs.cells
+    for cell in ours.cells:
+        assert ours.pretrain(cell.setting, cell.variant) == theirs.pretrain(
+            cell.setting, cell.variant
+        )
+
+
+# The schema
+
+
+def parts(schema: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key that the schema knows, with what it says of it."""
+    for name, part in schema.get("properties", {}).items():
+        if part is not True:
+            resolved = (
+                SCHEMA["$defs"][part["$ref"].split("/")[-1]] | part if "$ref" in part else part
+            )
+            yield f"{key}{name}", resolved
+            yield from parts(resolved, f"{key}{name}.")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from parts(schema["additionalProperties"], f"{key}*.")
+
+
+ALL_PARTS = [
+    *parts(SCHEMA),
+    *(part for model in VARIANTS for part in parts(SCHEMA["$defs"][model], f"variants.{model}.")),
+]
+
+
+def test_every_key_is_described_and_no_other_allowed() -> None:
+    assert SCHEMA["additionalProperties"] is False
+    for key, part in ALL_PARTS:
+        assert part.get("description"), key
+        if "properties" in part:
+            assert part["additionalProperties"] is False, key
+    for model in VARIANTS:
+        assert SCHEMA["$defs"][model]["additionalProperties"] is False
+
+
+def test_the_schema_and_the_config_have_the_same_defaults(config: Config) -> None:
+    bare = copy.deepcopy(config)
+    left_out = 0
+    for key, part in ALL_PARTS:
+        *above, last = key.split(".")
+        section: Any = bare
+        for name in above:
+            section = section.get(name, {})
+        if last in section and "default" in part and not isinstance(section[last], dict):
+            assert section.pop(last) == part["default"], key
+            left_out += 1
+    assert left_out > 10
+    assert read_experiment(bare, SCHEMA).config == read_experiment(config, SCHEMA).config
+
+
+def test_the_schema_and_the_package_know_the_same_things() -> None:
+    entry = SCHEMA["properties"]["variants"]["additionalProperties"]
+    assert set(entry["properties"]["model"]["enum"]) == set(VARIANTS)
+    assert set(SCHEMA["properties"]["figures"]["properties"]) == set(FIGURE_TABLES)
+    families = SCHEMA["properties"]["features"]["properties"]["family"]["enum"]
+    assert set(families) <= set(FAMILIES)
+
+
+def test_the_config_names_its_schema() -> None:
+    path = TEXT.split("\n")[0].split("$schema=")[1]
+    assert (ROOT / path).read_text(encoding="utf-8").startswith("$schema:")
+
+
+# Whatever else a user may write
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 2000)
+    | st.floats()
+    | st.sampled_from(["n15", "softmax", "negative", "eq15", "..", "1e-3", ""])
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["model", "n15", "k", "figure_1"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def paths(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        yield (*above, key)
+        if isinstance(inner, dict | list):
+            yield from paths(inner, (*above, key))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    edits=st.lists(
+        st.tuples(st.sampled_from(list(paths(yaml.safe_load(TEXT)))), JSON), min_size=1, max_size=3
+    )
+)
+def test_any_config_is_accepted_or_refused_in_words(edits: list[tuple[Any, Any]]) -> None:
+    config = yaml.safe_load(TEXT)
+    for path, value in edits:
+        part = config
+        for key in path[:-1]:
+            part = part[key] if isinstance(part, dict) and key in part else {}
+        if isinstance(part, dict):
+            part[path[-1]] = value
+    found: list[str] = []
+    try:
+        experiment = read_experiment(config, SCHEMA)
+    except ConfigError as error:
+        found = error.problems
+    else:
+        for cell in experiment.cells:
+            json.loads(experiment.pretrain(cell.setting, cell.variant), parse_constant=pytest.fail)
+        for figure in experiment.figures:
+            json.loads(experiment.figure(figure), parse_constant=pytest.fail)
+    assert all(": " in line and "\n" not in line for line in found)
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("runs: 1\nseed: 2\nruns: 3\n", "runs: given twice, in lines 1 and 3 of config.yaml"),
+        ("variants:\n  a: {k: 1, k: 2}\n", "variants.a.k: given twice, in lines 2 and 2"),
+        ("variants: {a: 1,\n a: 2}\n", "variants.a: given twice"),
+        ("runs: &x [*x]\n", "runs[0]: contains itself"),
+        ("runs: [1\n", "config.yaml: cannot be read: "),
+        ("runs: 1\n\tseed: 2\n", "line 2"),
+        ("? [1, 2]\n: 3\n? [1, 2]\n: 3\n", "given twice"),
+    ],
+)
+def test_a_file_is_checked_before_it_is_read(tmp_path: Any, text: str, says: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        check_file(path)
+    assert any(says in line for line in error.value.problems)
+
+
+def test_a_missing_file_and_one_of_bytes_are_told(tmp_path: Any) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        check_file(tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        check_file(tmp_path / "config.yaml")
+
+
+# On the command line
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project.copy(tmp_path_factory.mktemp("config") / "project")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("runs: 10 ", "runs: ten ", "  runs: 'ten' is not allowed; must be an integer"),
+        ("seed: 2023", "seed: 2023\nseed: 1", "  seed: given twice, in lines 5 and 6 of config"),
+        ("k: [1, 3, 5]", "k: [1, 16]", "  variants.negative.k: 16 is not allowed"),
+        ("seed: 2023", "seed: : 2023", "  config.yaml: cannot be read: mapping values"),
+    ],
+)
+def test_snakemake_stops_with_the_message_alone(
+    project: Project, old: str, new: str, says: str
+) -> None:
+    with project.edited("config.yaml", old, new):
+        done = project.snakemake()
+    assert done.returncode != 0
+    lines = done.stdout.strip().split("\n")
+    assert lines[0] == "error: the config is not valid"
+    assert lines[1].startswith(says)
+    assert len(lines) == 2
+    assert not (project.root / "results").exists()
+
+
+def test_the_command_line_is_checked_too(project: Project) -> None:
+    done = project.snakemake("--config", "rnus=3")
+    assert done.returncode != 0
+    assert "  rnus: unknown key; must be one of seed, runs" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_an_overriding_file_is_checked_too(
+    project: Project, tmp_path: Any, request: Callable[..., Any]
+) -> None:
+    path = tmp_path / "override.yaml"
+    path.write_text("runs: 3\nruns: 4\n", encoding="utf-8")
+    done = project.snakemake("--configfile", path)
+    assert done.returncode != 0
+    assert "  runs: given twice, in lines 1 and 2 of override.yaml" in done.stdout
+    assert "Traceback" not in done.stdout

@@ -1,0 +1,221 @@
+"""What runs again after a change, and what does not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from icl_contrastive.closure import import_closure
+from icl_contrastive.config import FIGURE_TABLES
+
+from ..project import Project
+
+Outdated = Callable[..., dict[str, str]]
+
+VERDICTS = {"tables/claims"}
+"""What hangs on nearly everything."""
+
+
+@pytest.fixture
+def outdated(smoke: Project) -> Outdated:
+    """The jobs that would run under the smoke configuration, with the reason."""
+    return partial(smoke.outdated, "--configfile", "workflow/smoke.yaml")
+
+
+@pytest.fixture
+def with_config(outdated: Outdated, tmp_path: Path) -> Callable[[str], set[str]]:
+    """The jobs that would run after an edit of the config, given as YAML that overrides it."""
+
+    def run(text: str) -> set[str]:
+        override = tmp_path / "override.yaml"
+        override.write_text(text, encoding="utf-8")
+        return set(outdated(override)) - VERDICTS
+
+    return run
+
+
+def inside(jobs: set[str], folder: str) -> set[str]:
+    """Those of the jobs whose results are in a folder."""
+    return {job for job in jobs if job.startswith(f"{folder}/")}
+
+
+def drawn_from(*tables: str) -> set[str]:
+    """The figures that read one of the tables."""
+    return {f"figures/{name}" for name, read in FIGURE_TABLES.items() if set(tables) & set(read)}
+
+
+def made(smoke: Project, folder: str) -> set[str]:
+    """The jobs whose results are in a folder."""
+    results = smoke.root / "results"
+    return {
+        str(path.relative_to(results).with_suffix(""))
+        for path in (results / folder).rglob("*.*")
+        if not path.stem.endswith("_matrices")
+    } - VERDICTS
+
+
+def test_a_second_run_does_nothing(outdated: Outdated) -> None:
+    assert outdated() == {}
+
+
+def test_a_touch_reruns_nothing(smoke: Project, outdated: Outdated) -> None:
+    for name in ("Snakefile", "config.yaml", "workflow", "src", "results"):
+        for path in [smoke.root / name, *(smoke.root / name).rglob("*")]:
+            path.touch()
+    assert outdated() == {}
+    # Snakemake by itself takes no checksum of a file above the limit: here, of any.
+    assert outdated("--max-checksum-file-size", "1") == {}
+
+
+def test_a_move_reruns_nothing(smoke: Project, tmp_path: Path) -> None:
+    moved = Project(tmp_path / "elsewhere")
+    shutil.copytree(smoke.root, moved.root)
+    assert moved.outdated("--configfile", "workflow/smoke.yaml") == {}
+
+
+def test_a_deleted_intermediate_is_made_again(smoke: Project, outdated: Outdated) -> None:
+    path = smoke.root / "results/tables/trajectories/n31/softmax.csv"
+    path.rename(path.with_suffix(".away"))
+    try:
+        assert set(outdated()) == {"tables/trajectories/n31/softmax", "figures/figure_8"}
+    finally:
+        path.with_suffix(".away").rename(path)
+
+
+RULES = {
+    "data": "steps.data",
+    "pretrain": "steps.pretrain",
+    "equivalence": "steps.equivalence",
+    "trajectory": "steps.trajectory",
+    "approximation": "steps.approximation",
+    "diagram": "steps.diagram",
+    "pretraining_table": "steps.collect_pretraining",
+    "equivalence_table": "steps.concatenate",
+    "approximation_table": "steps.concatenate",
+    "matrices_table": "steps.concatenate",
+} | {figure: f"figures.{figure}" for figure in FIGURE_TABLES}
+"""The module that each rule runs."""
+
+
+@pytest.mark.parametrize(
+    "module", ["artifacts", "dual", "figures.trajectory", "steps.layer", "streams", "training"]
+)
+def test_an_edit_reruns_exactly_what_imports_it(
+    smoke: Project, outdated: Outdated, module: str
+) -> None:
+    package = smoke.root / "src/icl_contrastive"
+    file = package / module.replace(".", "/")
+    file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+    importing = [
+        rule
+        for rule, run in RULES.items()
+        if file in import_closure(f"icl_contrastive.{run}", package.parent)
+    ]
+    assert importing
+    with smoke.appended(str(file.relative_to(smoke.root)), "# an edit"):
+        jobs = set(outdated())
+    assert jobs == set(outdated("--forcerun", *importing))
+
+
+def test_an_edit_of_the_descent_spares_the_training(smoke: Project, outdated: Outdated) -> None:
+    with smoke.appended("src/icl_contrastive/dual.py", "UNUSED = 0"):
+        jobs = set(outdated())
+    assert not inside(jobs, "data") | inside(jobs, "pretrained")
+    assert inside(jobs, "equivalence") == made(smoke, "equivalence")
+    assert inside(jobs, "figures") >= drawn_from("trajectory")
+    assert not inside(jobs, "figures") & drawn_from("pretraining")
+
+
+def test_an_edit_of_the_training_spares_the_data(smoke: Project, outdated: Outdated) -> None:
+    with smoke.appended("src/icl_contrastive/training/__init__.py", "UNUSED = 0"):
+        jobs = set(outdated())
+    assert inside(jobs, "pretrained") == made(smoke, "pretrained")
+    assert inside(jobs, "figures") == made(smoke, "figures")
+    assert not inside(jobs, "data")
+
+
+def test_an_edit_of_a_figure_draws_that_figure(smoke: Project, outdated: Outdated) -> None:
+    with smoke.appended("src/icl_contrastive/figures/figure_5.py", "# an edit"):
+        assert set(outdated()) == {"figures/figure_5"}
+
+
+def test_an_edit_of_the_style_draws_all_figures(smoke: Project, outdated: Outdated) -> None:
+    with smoke.appended("src/icl_contrastive/figures/style.py", "# an edit"):
+        assert set(outdated()) == made(smoke, "figures")
+
+
+@pytest.mark.parametrize(
+    ("edit", "cell"),
+    [
+        ("regularized_eq15: {alpha: [-0.3, 0.01]}", "n15/regularized_eq15_alpha-0.3"),
+        ("slow: {model: softmax, learning_rate: 0.0001, settings: [n31]}", "n31/slow"),
+        ("softmax_lr0.005: {learning_rate: 0.004, settings: [n31]}", "n31/softmax_lr0.005"),
+    ],
+    ids=["one alpha", "a new variant", "a learning rate"],
+)
+def test_an_edit_of_a_variant_trains_one_job(
+    with_config: Callable[[str], set[str]], edit: str, cell: str
+) -> None:
+    jobs = with_config(f"variants: {{{edit}}}")
+    assert jobs == {
+        f"pretrained/{cell}",
+        f"equivalence/{cell}",
+        "tables/pretraining",
+        "tables/equivalence",
+    } | drawn_from("pretraining")
+
+
+def test_the_seed_reruns_everything(smoke: Project, with_config: Callable[[str], set[str]]) -> None:
+    jobs = with_config("seed: 1")
+    for folder in ("data", "pretrained", "equivalence", "approximation", "tables", "figures"):
+        assert inside(jobs, folder) == made(smoke, folder)
+
+
+@pytest.mark.parametrize(
+    ("edit", "jobs"),
+    [
+        ("figures: {figure_3: {prompt: 1}}", {"figures/figure_3"}),
+        (
+            "figures: {figure_10: {variant: regularized_eq14_alpha-0.2}}",
+            {"tables/trajectories/n15/regularized_eq14_alpha-0.2", "figures/figure_10"},
+        ),
+        (
+            "figures: {figure_1: {prompt: 1}, figure_2: {prompt: 1}}",
+            {"tables/diagram", "figures/figure_1", "figures/figure_2"},
+        ),
+        (
+            "approximation: {repeats: 3}",
+            {"approximation/n15", "approximation/n31", "tables/approximation", "tables/matrices"}
+            | drawn_from("approximation", "matrices"),
+        ),
+        ("execution: {device: cpu}", set()),
+        ("variants: {softmax: {attention: kernel}}", set()),
+    ],
+)
+def test_an_edit_of_the_config_reruns_what_uses_it(
+    with_config: Callable[[str], set[str]], edit: str, jobs: set[str]
+) -> None:
+    assert with_config(edit) == jobs
+
+
+def test_the_order_of_keys_changes_nothing(smoke: Project, outdated: Outdated) -> None:
+    old = "{model: negative, form: eq18, k: 3, beta: 0.1, learning_rate: 0.005, settings: [n15]}"
+    new = "{settings: [n15], beta: 0.1, form: eq18, learning_rate: 0.005, k: 3, model: negative}"
+    with smoke.edited("config.yaml", old, new):
+        assert outdated() == {}
+
+
+def test_each_figure_is_a_target(smoke: Project) -> None:
+    config = ("--configfile", "workflow/smoke.yaml")
+    jobs = set(smoke.outdated("figure_8", "--forceall", *config))
+    assert jobs == {
+        "data/n31",
+        "pretrained/n31/softmax",
+        "equivalence/n31/softmax",
+        "tables/trajectories/n31/softmax",
+        "figures/figure_8",
+    }
