@@ -104,10 +104,8 @@ def neighbor_ranks(projections: Projections, features: FeatureMap | None) -> Ten
     The demonstration itself, on the diagonal, ranks last.
     """
     queries, keys = projections.queries[..., :-1, :], projections.keys[..., :-1, :]
-    if features is None:
-        scores = queries @ keys.mT  # (..., N queries, N keys)
-    else:
-        scores = features.kernel(keys, queries).mT
+    kernel = keys @ queries.mT if features is None else features.kernel(keys, queries)
+    scores = kernel.mT  # (..., N queries, N keys)
     own = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
     return score_ranks(scores.masked_fill(own, torch.inf))
 

@@ -29,7 +29,7 @@ def compiled(dtype: np.dtype[Any]) -> Callable[[Any], np.ndarray]:
     @numba.njit
     def fill(x: np.ndarray, out: np.ndarray) -> None:
         for i in range(0, x.size, width):
-            store(out, i, exp(load(x, i)))  # type: ignore[call-arg]
+            store(out, i, exp(load(x, i)))
 
     def apply(values: Any) -> np.ndarray:
         x = np.asarray(values, dtype)

@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -40,11 +41,13 @@ class Pretrained:
             ``omega`` (R, m, d) and ``log_weight`` (R, m).
         train_mse: (R, epochs), mean of the squared errors met during the epoch (A.3).
         test_mse: (R, epochs), mean squared error on the held-out prompts after the epoch.
+        checkpoints: the weights after the epochs that were asked for, by epoch.
     """
 
     tensors: dict[str, Array]
     train_mse: Array
     test_mse: Array
+    checkpoints: dict[int, dict[str, Array]]
 
 
 def initial_weights(
@@ -106,17 +109,23 @@ def pretrain(
     d_r: int = 1200,
     learning_rate: float = 0.003,
     epochs: int = 50,
+    checkpoints: Collection[int] = (),
     device: Device = "auto",
 ) -> Pretrained:
     """Train one layer per run on the prompts, in their order, ``epochs`` times.
 
     Args:
-        prompts, test_prompts: tokens (R, prompts, N + 1, d), targets (R, prompts, d_y).
+        prompts: tokens (R, prompts, N + 1, d), targets (R, prompts, d_y).
+        test_prompts: held-out ones likewise.
         variant: the layer; ω is drawn once per run and kept.
-        seed, setting: name the random streams of ω and of the initial weights.
-        family, d_r: the random features, unless the variant's attention is exact; positive
-            features by default.
+        seed: names the random streams of ω and of the initial weights.
+        setting: likewise.
+        family: of the random features, unless the variant's attention is exact; positive features
+            by default.
+        d_r: number of random features.
         learning_rate: of SGD on ‖ŷ − y‖², one prompt per step.
+        epochs: passes over the prompts.
+        checkpoints: epochs after which the weights are kept.
         device: ``cpu`` runs the compiled loop, ``cuda`` all runs in one torch program, which also
             trains with features that the loop is not made for.
 
@@ -144,6 +153,7 @@ def pretrain(
     trainer = _trainer(resolve_device(device), weights, family, features, mixing, d_y)
     train_mse = np.empty((runs, epochs), np.float32)
     test_mse = np.empty((runs, epochs), np.float32)
+    kept = {}
     began = time.monotonic()
     for epoch in range(epochs):
         train_mse[:, epoch] = trainer.train(prompts.tokens, prompts.targets, learning_rate)
@@ -155,6 +165,8 @@ def pretrain(
                     f"the {what} error of run {int(diverged.argmax())} is not finite after epoch "
                     f"{epoch + 1}; lower the learning rate (now {learning_rate:g})"
                 )
+        if epoch + 1 in checkpoints:
+            kept[epoch + 1] = trainer.weights
         seconds = time.monotonic() - began
         log.info(
             "epoch %d of %d: median training error %.4g, held-out %.4g; %.0f s left",
@@ -164,7 +176,7 @@ def pretrain(
             np.median(test_mse[:, epoch]),
             seconds / (epoch + 1) * (epochs - epoch - 1),
         )
-    return Pretrained(trainer.weights | (features or {}), train_mse, test_mse)
+    return Pretrained(trainer.weights | (features or {}), train_mse, test_mse, kept)
 
 
 class Trainer(Protocol):
@@ -178,7 +190,7 @@ class Trainer(Protocol):
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The weights as they are now."""
+        """A copy of the weights as they are now."""
 
 
 def _trainer(

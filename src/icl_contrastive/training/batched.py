@@ -60,7 +60,9 @@ class BatchedRuns:
         if features is not None:
             placed = {name: place(array) for name, array in features.items()}
             self._features = family.feature_map(placed)
-        constants = {name: place(a) for name, a in vars(mixing).items() if a is not None}
+        constants: dict[str, Any] = {
+            name: place(a) for name, a in vars(mixing).items() if a is not None
+        }
         self._mixing = replace(mixing, **constants)
         self._d_y = d_y
         self._device = device
@@ -97,7 +99,7 @@ class BatchedRuns:
         else:
             for _ in range(prompts):
                 step()
-        return (total / prompts).cpu().numpy()
+        return np.asarray((total / prompts).cpu())
 
     def _replay(
         self, step: Callable[[], None], steps: int, position: Tensor, total: Tensor
@@ -105,7 +107,7 @@ class BatchedRuns:
         """Run ``step`` as a CUDA graph of several steps, the remainder one by one."""
         state = [position, total, *self._parameters.values()]
         before = [tensor.detach().clone() for tensor in state]
-        warm_up = torch.cuda.Stream()
+        warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         warm_up.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(warm_up):
             step()
@@ -131,5 +133,5 @@ class BatchedRuns:
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The weights as they were given, trained."""
-        return {name: p.detach().cpu().numpy() for name, p in self._parameters.items()}
+        """A copy of the weights, named as they were given."""
+        return {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}

@@ -39,7 +39,8 @@ Array = npt.NDArray[Any]
 _HERE = Path(__file__).parent
 _SOURCES = hashlib.sha256(b"".join((_HERE / n).read_bytes() for n in ("simd.py", "fused.py")))
 if os.access(_HERE, os.W_OK) and not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(_HERE / "__pycache__" / f"numba-{_SOURCES.hexdigest()[:16]}")
+    _CACHE = _HERE / "__pycache__" / f"numba-{_SOURCES.hexdigest()[:16]}"
+    numba.config.CACHE_DIR = str(_CACHE)  # type: ignore[attr-defined]
 
 ROWS = 8  # tokens per tile
 COLUMNS = 4  # coordinates of ω per tile
@@ -119,8 +120,7 @@ def jit(function: Any) -> Any:
     Sums keep their order: LLVM would choose between a reordered and a plain loop by where the
     arrays happen to lie in memory, and the same job would not give the same bytes again.
     """
-    options = {"cache": True, "error_model": "numpy", "fastmath": {"contract"}}
-    return numba.njit(**options)(function)
+    return numba.njit(cache=True, error_model="numpy", fastmath={"contract"})(function)
 
 
 @jit
@@ -133,7 +133,7 @@ def multiply_exp(
     tile: int,
     out: Array,
     sums_by_lane: Array,
-):
+) -> None:
     """out = exp(z Ωᵀ + weight − shift) for a tile of tokens and a block of features.
 
     Its sums over features are added to the last entry of ``sums_by_lane``.
@@ -182,7 +182,9 @@ def multiply_exp(
 
 
 @jit
-def multiply_omega(exponentials: Array, kernel: Kernel, start: int, tile: int, sums_by_lane: Array):
+def multiply_omega(
+    exponentials: Array, kernel: Kernel, start: int, tile: int, sums_by_lane: Array
+) -> None:
     """Add exponentials Ω of a tile of tokens and a block of features to ``sums_by_lane``."""
     m, width, block = kernel.omega_t.shape[1], kernel.lanes, kernel.block
     y, omega, sums = exponentials, kernel.omega_t, sums_by_lane
@@ -235,7 +237,7 @@ def multiply_omega(exponentials: Array, kernel: Kernel, start: int, tile: int, s
 
 
 @jit
-def log_mean_exp(kernel: Kernel, work: Workspace, tilt: bool):
+def log_mean_exp(kernel: Kernel, work: Workspace, tilt: bool) -> None:
     """Fill ``work.tilted`` for all tokens' k_i + q; only its sums without ``tilt``."""
     rows, d = work.sums.shape
     last = work.sums_by_lane.shape[1] - 1
@@ -263,7 +265,7 @@ def log_mean_exp(kernel: Kernel, work: Workspace, tilt: bool):
 
 
 @jit
-def norm_squared(x: Array):
+def norm_squared(x: Array) -> Any:
     """‖x‖² of a vector."""
     squares = x[0] - x[0]
     for c in range(x.size):
@@ -272,7 +274,9 @@ def norm_squared(x: Array):
 
 
 @jit
-def forward_stack(stack: Array, lane_count: int, first: int, row: int, x: Array, slope: Array):
+def forward_stack(
+    stack: Array, lane_count: int, first: int, row: int, x: Array, slope: Array
+) -> None:
     """Fill x[1:] from x[0], and the slopes, for the tokens from ``row`` on.
 
     Of the last layer's outputs, GELU is taken only from coordinate ``first`` on.
@@ -307,7 +311,7 @@ def backward_stack(
     slope: Array,
     work: Workspace,
     gradient: Array,
-):
+) -> None:
     """Add to the gradient of every layer, from ``work.delta`` = ∂L/∂ output of the last one.
 
     Coordinates of ``work.delta`` that the loss does not depend on are zero.
@@ -339,7 +343,7 @@ def backward_stack(
 
 
 @jit
-def rank(scores: Array, count: int, j: int):
+def rank(scores: Array, count: int, j: int) -> int:
     """Rank of scores[j] among the first ``count``, 0 for the lowest, ties by position."""
     position = 0
     for other in range(count):
@@ -348,7 +352,7 @@ def rank(scores: Array, count: int, j: int):
 
 
 @jit
-def multiply_features(features: Array, i: int, others: Array, lane_count: int, out: Array):
+def multiply_features(features: Array, i: int, others: Array, lane_count: int, out: Array) -> None:
     """out[j] = features of token i · others' features of token j."""
     blocks, rows, block = others.shape
     x, y = features, others
@@ -378,7 +382,9 @@ def multiply_features(features: Array, i: int, others: Array, lane_count: int, o
 
 
 @jit
-def fill_features(x: Array, weight: Array, kernel: Kernel, work: Workspace, features: Array):
+def fill_features(
+    x: Array, weight: Array, kernel: Kernel, work: Workspace, features: Array
+) -> None:
     """features = exp(x Ωᵀ + weight − shift) of all tokens, with their shift in ``work``."""
     for i in range(x.shape[0]):
         work.shift[i] = kernel.shift_slope * math.sqrt(norm_squared(x[i]))
@@ -389,7 +395,7 @@ def fill_features(x: Array, weight: Array, kernel: Kernel, work: Workspace, feat
 
 
 @jit
-def own_negatives(kernel: Kernel, mix: Mix, work: Workspace):
+def own_negatives(kernel: Kernel, mix: Mix, work: Workspace) -> None:
     """Fill ``work.repulsion`` from the scores of every demonstration as the query."""
     demonstrations, rows = work.attention.size - 1, work.keys.shape[0]
     if not kernel.exact:
@@ -428,7 +434,7 @@ def forward(
     d_y: int,
     work: Workspace,
     tilt: bool,
-):
+) -> None:
     """Attention weights, coefficients and values of one prompt, into ``work``.
 
     With ``tilt``, also the tilted means that the backward pass needs.
@@ -490,7 +496,7 @@ def forward(
 
 
 @jit
-def squared_error(target: Array, d: int, work: Workspace):
+def squared_error(target: Array, d: int, work: Workspace) -> Any:
     """‖ŷ − y‖², leaving ŷ − y in ``work.error``."""
     low = d - target.size
     squares = target[0] - target[0]
@@ -504,7 +510,7 @@ def squared_error(target: Array, d: int, work: Workspace):
 
 
 @jit
-def backward(weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, gradients: Stacks):
+def backward(weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, gradients: Stacks) -> None:
     """Add the gradient of ‖ŷ − y‖² of the prompt in ``work`` to ``gradients``."""
     n, d, d_y = work.coefficients.size, work.keys.shape[1], work.error.size
     scale, attention, delta = work.scale, work.attention, work.delta
@@ -553,7 +559,7 @@ def backward(weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, gradien
 
 
 @jit
-def take_step(weights: Array, gradient: Array, learning_rate: Any):
+def take_step(weights: Array, gradient: Array, learning_rate: Any) -> None:
     """Move the weights against the gradient, and clear it."""
     layers, d, width = weights.shape
     for layer in range(layers):
@@ -573,7 +579,7 @@ def train_prompts(
     tokens: Array,
     targets: Array,
     learning_rate: Any,
-):
+) -> Any:
     """One SGD step for each prompt in turn; the mean of the squared errors met on the way."""
     squares = 0.0
     for p in range(tokens.shape[0]):
@@ -589,7 +595,7 @@ def train_prompts(
 @jit
 def evaluate(
     weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, tokens: Array, targets: Array
-):
+) -> Any:
     """Mean squared error over prompts."""
     squares = 0.0
     for p in range(tokens.shape[0]):
@@ -631,9 +637,15 @@ def build_kernel(omega: Array | None, log_weight: Array | None, d: int, dtype: A
 
 def build_mix(mixing: Mixing, dtype: Any) -> Mix:
     """The variant's mixing in the precision of training."""
-    arrays = (mixing.gain, mixing.offset, mixing.offset_by_rank, mixing.repulsion_by_rank)
+
+    def constant(array: Array | None) -> Array:
+        return np.ascontiguousarray([] if array is None else array, dtype)
+
     return Mix(
-        *(np.ascontiguousarray([] if array is None else array, dtype) for array in arrays),
+        gain=constant(mixing.gain),
+        offset=constant(mixing.offset),
+        offset_by_rank=constant(mixing.offset_by_rank),
+        repulsion_by_rank=constant(mixing.repulsion_by_rank),
         has_ranks=mixing.offset_by_rank is not None,
         has_repulsion=mixing.repulsion_by_rank is not None,
     )

@@ -13,18 +13,21 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.extending import intrinsic, models, register_model
+from numba.core import cgutils, extending, types
+from numba.core.extending import models, register_model
 
 VECTOR_BITS = 512
+
+intrinsic: Any = extending.intrinsic  # its type asks the caller for the typing context too
 
 
 def lanes(dtype: Any) -> int:
     """Number of entries of ``dtype`` in one vector (16 for float32, 8 for float64)."""
-    return VECTOR_BITS // (8 * np.dtype(dtype).itemsize)
+    itemsize: int = np.dtype(dtype).itemsize
+    return VECTOR_BITS // (8 * itemsize)
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """Numba type of one vector of floats."""
 
     def __init__(self, dtype: types.Float) -> None:
@@ -39,9 +42,11 @@ def _ir_type(vector: Vector) -> ir.VectorType:
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, frontend_type: Vector) -> None:
-        super().__init__(manager, frontend_type, _ir_type(frontend_type))
+        super().__init__(  # type: ignore[no-untyped-call]
+            manager, frontend_type, _ir_type(frontend_type)
+        )
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -53,7 +58,7 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any
 
 def _fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
     kind = "f32" if isinstance(x.type.element, ir.FloatType) else "f64"
-    function = cgutils.get_or_insert_function(
+    function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
         builder.module,
         ir.FunctionType(x.type, [x.type] * 3),
         f"llvm.fma.v{x.type.count}{kind}",
@@ -136,8 +141,9 @@ def subtract(typing_context: Any, x: Any, y: Any) -> Any:
 def exp(typing_context: Any, x: Any) -> Any:
     """e^x by x = n ln 2 + r, |r| ≤ ln 2 / 2, and the Taylor polynomial of e^r.
 
-    The error is some units in the last place at most. Arguments under the logarithm of the
-    smallest normal number give that number, those above that of the largest give infinity.
+    The error is some units in the last place at most. Arguments below −87 (−708 in double
+    precision) give e^−87 (e^−708), which is near the smallest normal number; those that round to
+    n = 128 (1024), from 0.35 below the logarithm of the largest number on, give infinity.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -183,7 +189,7 @@ def total(typing_context: Any, x: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = args[0].type
         name = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
-        function = cgutils.get_or_insert_function(
+        function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module,
             ir.FunctionType(kind.element, [kind.element, kind]),
             f"llvm.vector.reduce.fadd.v{kind.count}{name}",

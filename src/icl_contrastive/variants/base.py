@@ -63,7 +63,7 @@ class Variant:
 
     @property
     def gradient_is_constant(self) -> bool:
-        """Whether the loss is linear in W, so that any number of epochs ends where one step does."""
+        """Whether the loss is linear in W: any number of epochs then ends where one step does."""
         return True
 
     def initial_weight(self, problem: DualProblem) -> Tensor:
