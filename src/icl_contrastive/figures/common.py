@@ -76,8 +76,49 @@ _COLUMNS: dict[str, dict[str, type]] = {
         "y_true": float,
         "squared_error": float,
     },
+    "training_length": {
+        "setting": str,
+        "run": int,
+        "epoch": int,
+        "train_mse": float,
+        "test_mse": float,
+        "absolute_error": float,
+        "absolute_error_exact": float,
+        "query_weight": float,
+        "relative_deviation": float,
+        "weight_error": float,
+    },
+    "families": {
+        "setting": str,
+        "family": str,
+        "projection": str,
+        "d_r": int,
+        "repeat": int,
+        "matrix": str,
+        "mse": float,
+    },
+    "family_closed_forms": {
+        "setting": str,
+        "family": str,
+        "projection": str,
+        "d_r": int,
+        "mse": float,
+    },
+    "family_requirements": {
+        "setting": str,
+        "matrix": str,
+        "error": str,
+        "family": str,
+        "projection": str,
+        "reached": str,
+        "d_r": float,
+    },
 }
-_MAY_BE_EMPTY = {("matrices", "d_r")}
+_MAY_BE_EMPTY = {
+    ("matrices", "d_r"),
+    ("family_requirements", "d_r"),
+    ("training_length", "relative_deviation"),
+}
 
 
 class Config(dict[str, Any]):

@@ -1,0 +1,145 @@
+"""Error of the estimated kernel and attention by d_r, for every random-feature family.
+
+Config: ``setting`` and ``features`` (``family, projection, d_r``), those of the trained layers.
+Tables: ``families, family_closed_forms, family_requirements``.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from icl_contrastive.figures import style
+from icl_contrastive.figures.common import Array, Config, Table, main
+
+# How ω is drawn: color, marker, and line between what is measured.
+_LAWS: dict[str, dict[str, Any]] = {
+    "independent": {"color": style.VERMILLION, "marker": "o", "linestyle": "-"},
+    "orthogonal": {"color": style.BLUE, "marker": "s", "linestyle": (0, (4, 1.5))},
+    "simplex": {"color": style.GREEN, "marker": "^", "linestyle": (0, (1, 1))},
+}
+_NO_LAW = "none"  # of a family without randomness
+_REFERENCE: dict[str, Any] = {"color": style.GREY, "linewidth": 2.2, "alpha": 0.5}
+_TARGET: dict[str, Any] = {"color": style.BLACK, "linestyle": ":", "linewidth": 0.8}
+_FIXED: dict[str, Any] = {"color": style.PURPLE, "linestyle": (0, (4, 1, 1, 1)), "linewidth": 0.9}
+
+_NAMES = {"oprf": "OPRF", "sderf": "SDERF"}
+_ROWS = {
+    "kernel": "kernel entries,\nrelative MSE × $d_r$",
+    "attention": "attention matrix,\nMSE",
+    "output": "output matrix,\nMSE",
+}
+_HEADROOM = 8.0  # how far above the reference's largest error the axes go at most
+_KERNEL_RANGE = 4.0  # how far from the closed forms' range the axes go
+
+
+def draw(
+    config: Config, families: Table, family_closed_forms: Table, family_requirements: Table
+) -> Figure:
+    """A column for each family that is drawn at random, a row for each matrix."""
+    features = config["features"]
+    errors = families.where(setting=config["setting"])
+    theory = family_closed_forms.where(setting=config["setting"])
+    needed = family_requirements.where(setting=config["setting"], error="mse")
+    drawn = errors.rows["projection"] != _NO_LAW
+    columns = errors.rows[drawn]["family"].unique()
+    fixed = errors.rows[~drawn]["family"].unique()
+
+    figure = Figure(figsize=(style.PAGE_WIDTH, 4.4), layout="constrained")
+    grid = figure.subplots(len(_ROWS), len(columns), sharex=True, sharey="row", squeeze=False)
+    for row, (matrix, label) in enumerate(_ROWS.items()):
+        measured = errors.where(matrix=matrix)
+        sizes, reference = _mean(measured, features["family"], features["projection"])
+        grid[row, 0].set_ylabel(label)
+        for axes, family in zip(grid[row], columns, strict=True):
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            if matrix == "kernel":
+                axes.set_title(_display(family))
+                _draw_points_and_closed_forms(axes, measured, theory, family)
+                continue
+            axes.plot(sizes, reference, zorder=1, **_REFERENCE)
+            axes.axhline(reference[sizes == features["d_r"]][0], zorder=1, **_TARGET)
+            for name in fixed:
+                axes.axhline(_mean(measured, name, _NO_LAW)[1][0], zorder=1, **_FIXED)
+            for law in _laws(measured, family):
+                axes.plot(*_mean(measured, family, law), **_look(law))
+        if matrix == "kernel":
+            computed = theory.array("mse") * theory.array("d_r")
+            low, high = computed.min() / _KERNEL_RANGE, computed.max() * _KERNEL_RANGE
+            grid[row, 0].set_ylim(low, high)
+        else:
+            low, high = grid[row, 0].get_ylim()
+            # Some estimates are off by many orders of magnitude.
+            grid[row, 0].set_ylim(low, min(high, _HEADROOM * reference.max()))
+            for axes, family in zip(grid[row], columns, strict=True):
+                _note_requirement(axes, needed.where(matrix=matrix, family=family))
+    for axes in grid[-1]:
+        axes.set_xticks([10, 100, 1000], ["10", "100", "1000"])
+    figure.supxlabel(r"number of random features $d_r$", fontsize="medium")
+    figure.legend(handles=_legend(errors, features, fixed), loc="outside upper center", ncols=4)
+    return figure
+
+
+def _display(family: str) -> str:
+    return _NAMES.get(family, family.rpartition(":")[2])
+
+
+def _laws(errors: Table, family: str) -> list[str]:
+    return list(errors.where(family=family).rows["projection"].unique())
+
+
+def _look(law: str) -> dict[str, Any]:
+    return {"markersize": 2.4, "linewidth": 0.9, **_LAWS[law]}
+
+
+def _mean(errors: Table, family: str, projection: str) -> tuple[Array, Array]:
+    """d_r and the mean over the repeats."""
+    mean = errors.where(family=family, projection=projection).rows.groupby("d_r")["mse"].mean()
+    return mean.index.to_numpy(dtype=np.float64), mean.to_numpy(dtype=np.float64)
+
+
+def _draw_points_and_closed_forms(axes: Axes, errors: Table, theory: Table, family: str) -> None:
+    """What is measured as markers, with two standard errors; what is computed as lines."""
+    computed = theory.rows[theory.rows["family"] == family]
+    for law in _laws(errors, family):
+        look = _look(law)
+        sizes, mean = _mean(errors, family, law)
+        groups = errors.where(family=family, projection=law).rows.groupby("d_r")["mse"]
+        spread = 2 * groups.sem().to_numpy(dtype=np.float64)
+        bars = look | {"linestyle": "none", "elinewidth": 0.5}
+        axes.errorbar(sizes, sizes * mean, sizes * spread, **bars)
+        if law in set(computed["projection"]):
+            sizes, curve = _mean(theory, family, law)
+            axes.plot(sizes, sizes * curve, **(look | {"marker": "none"}))
+
+
+def _note_requirement(axes: Axes, needed: Table) -> None:
+    """The d_r with which the family reaches the target, over its laws of ω."""
+    sizes = needed.rows["d_r"].dropna()
+    shown = [line for line in axes.lines if line.get_marker() != "None"]
+    if sizes.empty:
+        above = all(np.min(line.get_ydata()) > axes.get_ylim()[1] for line in shown)
+        note = "above the scale" if above else "target\nnot reached"
+    else:
+        low, high = int(sizes.min()), int(sizes.max())
+        at_most = "≤ " if (needed.rows["reached"] == "at once").any() else ""
+        note = f"target at\n$d_r$ = {at_most}{low}" + (f"–{high}" if high > low else "")
+    axes.text(0.05, 0.05, note, transform=axes.transAxes, va="bottom", **style.SMALL)
+
+
+def _legend(errors: Table, features: Config, fixed: Array) -> list[Line2D]:
+    laws = [law for law in _LAWS if law in set(errors.rows["projection"])]
+    handles = [Line2D([], [], label=rf"{law} $\omega$", **_look(law)) for law in laws]
+    paper = rf"{_display(features['family'])}, {features['projection']} $\omega$"
+    handles.append(Line2D([], [], label=paper, **_REFERENCE))
+    target = rf"its error at $d_r = {features['d_r']}$: the target"
+    handles.append(Line2D([], [], label=target, **_TARGET))
+    handles += [Line2D([], [], label=_display(name), **_FIXED) for name in fixed]
+    return handles
+
+
+if __name__ == "__main__":
+    main(draw)
