@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import torch
 from torch.nn.functional import cosine_similarity
 
-from icl_contrastive.attention import neighbor_ranks, project, score_ranks
+from icl_contrastive.attention import neighbor_ranks, project, query_attention, score_ranks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ class DualProblem:
         query_value: v_{N+1}, (..., d).
         query_features: φ(q), (..., m): the test input.
         normalizer: D' = Σ_{i ≤ N+1} φ(k_i)ᵀφ(q), (...).
-        query_ranks: rank of each token's score at the query token, 0 lowest, (..., N + 1).
+        query_ranks: rank of each token's weight at the query token, 0 lowest, (..., N + 1).
         own_ranks: rank of demonstration j among the others when h_i is the query, (..., N, N).
     """
 
@@ -92,7 +92,7 @@ def dual_problem(weights: Weights, tokens: Tensor, features: FeatureMap) -> Dual
         query_value=projections.values[..., -1, :],
         query_features=query_features,
         normalizer=scores.sum(-1),
-        query_ranks=score_ranks(scores),
+        query_ranks=score_ranks(query_attention(projections, features)),
         own_ranks=neighbor_ranks(projections, features),
     )
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from icl_contrastive.attention import predict
 from icl_contrastive.dual import SCHEMES, Descent, DualProblem, Scheme, descend, dual_problem
+from icl_contrastive.features.base import FeatureMap
 from icl_contrastive.variants import Variant
 
 from . import naive
@@ -97,6 +98,32 @@ def test_tied_scores_break_alike_in_the_layer_and_in_its_dual(model: dict[str, A
     case = make_case(model, 4, demonstrations=15, d=12, m=1200)
     case.layer.W_K[:] = 0
     assert relative(descent_of(case, "full_batch", 1).prediction, layer_output(case)) < TOLERANCE
+
+
+class Linear(FeatureMap):
+    """φ(x) = Ax, of no fixed sign, as that of linear attention (section 2.3)."""
+
+    def __init__(self, d: int) -> None:
+        rng = np.random.default_rng(0)
+        self.matrix = torch.from_numpy(rng.standard_normal((20, d)))
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.matrix.mT
+
+
+@every_model
+def test_identity_holds_for_any_feature_map(model: dict[str, Any]) -> None:
+    """Also for one whose kernel may be negative, the normalizer D' included."""
+    signs = set()
+    for seed in range(12):
+        case = make_case(model, seed)
+        features = Linear(case.layer.d)
+        problem = dual_problem(case.weights, case.h, features)
+        signs.add(float(problem.normalizer.sign()))
+        output = predict(case.weights, case.h, case.variant, features)
+        prediction = descend(problem, case.variant, "full_batch", 1).prediction
+        assert relative(prediction, output) < 1e-9
+    assert signs == {-1.0, 1.0}
 
 
 # Each part of the dual
