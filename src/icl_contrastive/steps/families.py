@@ -20,8 +20,9 @@ from icl_contrastive.approximation import (
 )
 from icl_contrastive.artifacts import save_table
 from icl_contrastive.attention import project
-from icl_contrastive.features import Statistics, build_family
+from icl_contrastive.features import Statistics
 from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 
@@ -47,7 +48,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     keys, queries = projections.keys[key].numpy(), projections.queries[query].numpy()
     errors, closed_forms, times = [], [], []
     for entry in config["compared"]:
-        family = build_family(entry)
+        family = load_family(entry)
         name = (setting, entry["family"], family.projection)
         for d_r in sorted({family.dimension(d, d_r) for d_r in config["d_r"]}):
             theory = family.mean_squared_error(keys, queries, d_r, statistics)
@@ -79,4 +80,4 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run_step(main, "data", "pretrained", "errors", "closed_forms", "times")
+    run_step(main, "data", "pretrained", "errors", "closed-forms", "times")

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from icl_contrastive.artifacts import load_table, save_table
-from icl_contrastive.features import Family, build_family
+from icl_contrastive.features import Family
 from icl_contrastive.requirements import Curves
 from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream
 
 Array = npt.NDArray[np.float64]
@@ -35,10 +36,10 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """
     table = load_table(arguments.families).astype({"d_r": int, "mse": float, "mae": float})
     features, d = config["features"], config["d"]
-    reference = features["family"], build_family(features).projection
+    reference = features["family"], load_family(features).projection
     rows = []
     for setting, tokens in config["tokens"].items():
-        adds_of_reference, _ = operations(build_family(features), d, features["d_r"], tokens)
+        adds_of_reference, _ = operations(load_family(features), d, features["d_r"], tokens)
         for matrix, error in product(("attention", "output"), ("mse", "mae")):
             inside = table[(table["setting"] == setting) & (table["matrix"] == matrix)]
             curves = errors_by_size(inside, error)
@@ -124,7 +125,7 @@ def requirement(
 
 def family_of(name: Name) -> Family:
     """The family that a row of the sweep names."""
-    return build_family({"family": name[0], "projection": None if name[1] == "none" else name[1]})
+    return load_family({"family": name[0], "projection": None if name[1] == "none" else name[1]})
 
 
 def operations(family: Family, d: int, d_r: int, tokens: int) -> tuple[int, int]:

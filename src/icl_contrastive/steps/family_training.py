@@ -1,4 +1,4 @@
-"""Final errors of one layer trained with other random features, beside those of its base."""
+"""Final errors of a layer trained with other random features, beside those of its base."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from icl_contrastive.artifacts import load_table, save_table
+from icl_contrastive.artifacts import load_tensors, save_table
 from icl_contrastive.claims.statistics import bootstrap_interval
-from icl_contrastive.features import build_family
 from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream
 
 CONFIDENCE = 0.95
@@ -19,36 +19,31 @@ RESAMPLES = 10_000
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write a row for each variant and error (train, test) after the last epoch.
+    """Write a row for each error (train, test) after the last epoch and each file, the base first.
 
     ``mean``, ``low`` and ``high`` are over the runs. ``ratio`` to the base is the geometric mean of
     the runs' own ratios, since run r of all variants has the same prompts and initial weights.
     """
-    types = {"run": int, "epoch": int, "train_mse": float, "test_mse": float}
-    table = load_table(arguments.pretraining).astype(types)
-    table = table[
-        (table["setting"] == config["setting"]) & (table["epoch"] == table["epoch"].max())
-    ]
-    rows = []
+    files = [load_tensors(path) for path in arguments.pretrained]
+    rows: list[dict[str, Any]] = []
     for error in ("train", "test"):
-        runs = table.pivot(index="run", columns="variant", values=f"{error}_mse")
-        for one in config["variants"]:
-            final = runs[one["variant"]].to_numpy()
-            ratios = np.log(final / runs[config["base"]].to_numpy())
-            rng = stream(config["seed"], "family training", one["variant"], error)
-            interval, of_ratio = (
-                bootstrap_interval(values, CONFIDENCE, RESAMPLES, rng) for values in (final, ratios)
-            )
-            family = build_family(one["features"])
-            row = {"setting": config["setting"], "variant": one["variant"]}
-            row |= {"family": one["features"]["family"], "projection": family.projection}
-            row |= {"d_r": family.dimension(config["d"], one["features"]["d_r"]), "error": error}
-            row |= {"mean": final.mean(), "low": interval[0], "high": interval[1]}
-            row |= {"ratio": np.exp(ratios.mean())}
-            row |= {"ratio_low": np.exp(of_ratio[0]), "ratio_high": np.exp(of_ratio[1])}
+        base = files[0][0][f"{error}_mse"][:, -1].astype(np.float64)  # (runs,)
+        for tensors, made_by in files:
+            family = load_family(made_by["features"])
+            d_r = family.dimension(tensors["W_Q"].shape[-1], made_by["features"]["d_r"])
+            row = {"setting": made_by["setting"], "variant": made_by["variant"]}
+            row |= {"family": made_by["features"]["family"], "projection": family.projection}
+            row |= {"d_r": d_r, "error": error}
+            final = tensors[f"{error}_mse"][:, -1].astype(np.float64)
+            logs = np.log(final / base)
+            rng = stream(config["seed"], "family training", made_by["variant"], error)
+            low, high = bootstrap_interval(final, CONFIDENCE, RESAMPLES, rng)
+            row |= {"mean": final.mean(), "low": low, "high": high}
+            low, high = np.exp(bootstrap_interval(logs, CONFIDENCE, RESAMPLES, rng))
+            row |= {"ratio": np.exp(logs.mean()), "ratio_low": low, "ratio_high": high}
             rows.append(row)
     save_table(arguments.output, pd.DataFrame(rows))
 
 
 if __name__ == "__main__":
-    run_step(main, "pretraining", "output")
+    run_step(main, "output", many="pretrained")

@@ -11,8 +11,9 @@ import torch
 
 from icl_contrastive.artifacts import load_tensors
 from icl_contrastive.attention import Weights
-from icl_contrastive.features import Family, Statistics, build_family
+from icl_contrastive.features import Family, Statistics
 from icl_contrastive.features.base import FeatureMap
+from icl_contrastive.steps.family import load_family
 
 torch.set_num_threads(1)  # jobs run side by side; more threads each would only contend
 
@@ -30,7 +31,7 @@ def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:
     """The layer of the runs that the index picks, in the precision asked for."""
     arrays, made_by = _load(path)
     tensors = {name: torch.from_numpy(array[runs]).to(dtype) for name, array in arrays.items()}
-    family = build_family(made_by["features"])
+    family = load_family(made_by["features"])
     return Layer(Weights.from_tensors(tensors), family.feature_map(tensors))
 
 

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from icl_contrastive.artifacts import load_tensors, save_tensors
-from icl_contrastive.features import build_family
 from icl_contrastive.steps.common import StepError, run_step
+from icl_contrastive.steps.family import load_family
 from icl_contrastive.tasks import Prompts
 from icl_contrastive.training import TrainingDivergedError, pretrain
 from icl_contrastive.variants import build_variant
@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             build_variant(config["model"]),
             seed=config["seed"],
             setting=config["setting"],
-            family=build_family(config["features"]),
+            family=load_family(config["features"]),
             d_r=config["features"]["d_r"],
             learning_rate=config["learning_rate"],
             epochs=config["epochs"],
