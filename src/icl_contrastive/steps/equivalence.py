@@ -12,7 +12,7 @@ import torch
 
 from icl_contrastive.artifacts import save_table, save_tensors
 from icl_contrastive.attention import predict
-from icl_contrastive.dual import SCHEMES, descend, dual_problem
+from icl_contrastive.dual import SCHEMES, Scheme, descend, dual_problem
 from icl_contrastive.steps.common import StepError, run_step
 from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
 from icl_contrastive.variants import Variant, build_variant
@@ -20,6 +20,13 @@ from icl_contrastive.variants import Variant, build_variant
 log = logging.getLogger(__name__)
 
 ROWS_NAMED = 10  # of those that break an identity, in the error message
+BYTES_AT_ONCE = 2**21  # of W of the reference models that descend together
+
+
+def schemes(variant: Variant) -> list[Scheme]:
+    """The schemes of descent that differ for the variant."""
+    shared = "single_sample_shared_decay"
+    return [name for name in SCHEMES if name != shared or not variant.gradient_is_constant]
 
 
 def compare(
@@ -28,21 +35,28 @@ def compare(
     """Layer outputs (prompts, d), and by scheme the course of the reference model's descent.
 
     Of each descent: ``prediction`` (prompts, d), ``path`` (prompts, steps + 1), the label
-    coordinate of ŷ_test, and ``cosine`` (prompts, steps + 1).
+    coordinate of ŷ_test, and ``cosine`` (prompts, steps + 1). So many prompts descend together as
+    their reference models fit into ``BYTES_AT_ONCE``.
     """
-    output = predict(layer.weights, tokens, variant, layer.features)
-    problem = dual_problem(layer.weights, tokens, layer.features)
-    courses: dict[str, dict[str, np.ndarray]] = {}
-    for scheme in SCHEMES:
-        if scheme == "single_sample_shared_decay" and variant.gradient_is_constant:
-            continue
-        descent = descend(problem, variant, scheme, epochs)
-        courses[scheme] = {
-            "prediction": descent.prediction.numpy(),
-            "path": descent.path[..., -1].T.numpy(),
-            "cosine": descent.cosine.T.numpy(),
-        }
-    return output.numpy(), courses
+    d_r = layer.features(tokens[:1, :1]).shape[-1]
+    model_bytes = tokens.element_size() * d_r * tokens.shape[-1]
+    outputs: list[np.ndarray] = []
+    courses: dict[str, dict[str, list[np.ndarray]]] = {
+        scheme: {"prediction": [], "path": [], "cosine": []} for scheme in schemes(variant)
+    }
+    for some in torch.split(tokens, max(1, BYTES_AT_ONCE // model_bytes)):
+        outputs.append(predict(layer.weights, some, variant, layer.features).numpy())
+        problem = dual_problem(layer.weights, some, layer.features)
+        for scheme in schemes(variant):
+            descent = descend(problem, variant, scheme, epochs)
+            course = courses[scheme]
+            course["prediction"].append(descent.prediction.numpy())
+            course["path"].append(descent.path[..., -1].T.numpy())
+            course["cosine"].append(descent.cosine.T.numpy())
+    return np.concatenate(outputs), {
+        scheme: {name: np.concatenate(parts) for name, parts in course.items()}
+        for scheme, course in courses.items()
+    }
 
 
 def relative_error(reference: np.ndarray, output: np.ndarray) -> np.ndarray:

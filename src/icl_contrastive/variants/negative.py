@@ -65,9 +65,5 @@ class Negative(Variant):
             negatives = problem.own_negatives(self.k)  # (..., N, d)
             return attraction - self.beta * problem.attraction(weight, negatives, samples, eta)
         negative, positive = problem.common_negatives(self.k)  # (..., d) each
-        shape = problem.values
-        repulsion = problem.attraction(
-            weight, negative[..., None, :].expand_as(shape), samples, eta
-        )
-        pull = problem.attraction(weight, positive[..., None, :].expand_as(shape), samples, eta)
-        return attraction - self.beta * (repulsion - pull)
+        shift = (negative - positive)[..., None, :].expand_as(problem.values)
+        return attraction - self.beta * problem.attraction(weight, shift, samples, eta)
