@@ -32,6 +32,7 @@ rule all:
         expand("results/equivalence/{cell}.csv", cell=experiment.dual_cells),
         expand("results/approximation/{setting}.csv", setting=experiment.approximation_settings),
         expand("results/controls/{setting}.csv", setting=experiment.control_settings),
+        expand("results/training_length/{setting}.csv", setting=experiment.long_settings),
         expand("results/tables/{table}.csv", table=[*experiment.tables, "claims"]),
         expand(
             "results/figures/{figure}.{format}", figure=experiment.figures, format=["pdf", "png"]
@@ -44,5 +45,6 @@ include: "workflow/rules/equivalence.smk"
 include: "workflow/rules/approximation.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/controls.smk"
+include: "workflow/rules/training_length.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"

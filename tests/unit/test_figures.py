@@ -259,6 +259,20 @@ def controls_rows(runs: int, prompts: int) -> Iterable[list[object]]:
             yield [setting, run, prompt, predictor, y + error, y, error**2]
 
 
+TRAINING_LENGTH_HEADER = (
+    "setting,run,epoch,train_mse,test_mse,absolute_error,absolute_error_exact,query_weight,"
+    "relative_deviation,weight_error"
+)
+
+
+def training_length_rows(runs: int, epochs: int) -> Iterable[list[object]]:
+    checkpoints = sorted({1, min(5, epochs), epochs})
+    for setting, run, epoch in itertools.product(("n15", "n31"), range(runs), checkpoints):
+        error = (1 + run) / epoch
+        errors = [error, 1.2 * error, 0.3 * error, 0.4 / error]
+        yield [setting, run, epoch, *errors, 0.01 * epoch, 0.1 * epoch, 0.1]
+
+
 def write_tables(
     folder: Path, runs: int, prompts: int, repeats: int, epochs: int
 ) -> dict[str, Path]:
@@ -282,6 +296,11 @@ def write_tables(
             folder / "controls.csv",
             "setting,run,prompt,predictor,prediction,y_true,squared_error",
             controls_rows(runs, prompts),
+        ),
+        "training_length": write(
+            folder / "training_length.csv",
+            TRAINING_LENGTH_HEADER,
+            training_length_rows(runs, epochs),
         ),
     }
     for setting, variant, demonstrations, alpha in (
@@ -326,6 +345,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "cosine": {"setting": "n15", "variant": "softmax"},
     "controls": {},
+    "training_length": {"epochs": 5},
 }
 
 
@@ -344,6 +364,7 @@ TABLES: dict[str, dict[str, str]] = {
     "multitask": {"pretraining": "pretraining"},
     "cosine": {"trajectory": "n15/softmax"},
     "controls": {"controls": "controls"},
+    "training_length": {"training_length": "training_length"},
 }
 FIGURES = sorted(CONFIGS)
 

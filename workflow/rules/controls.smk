@@ -33,7 +33,6 @@ if experiment.control_settings:
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
             " --output {output:q} 2> {log:q}"
 
-
     use rule equivalence_table as controls_table with:
         input:
             code=code("steps.concatenate"),

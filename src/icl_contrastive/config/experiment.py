@@ -26,6 +26,7 @@ FIGURE_TABLES: dict[str, tuple[str, ...]] = {
     "multitask": ("pretraining",),
     "cosine": ("trajectory",),
     "controls": ("controls",),
+    "training_length": ("training_length",),
 }
 """The tables that each figure is drawn from."""
 
@@ -127,6 +128,12 @@ class Experiment:
         return [Cell(setting, name) for name in names if setting in self.variants[name].settings]
 
     @property
+    def long_settings(self) -> list[str]:
+        """The settings in which a variant is trained for long."""
+        settings: list[str] = self.config.get("training_length", {}).get("settings", [])
+        return settings
+
+    @property
     def claim_tables(self) -> list[str]:
         """The tables that the claims are judged by."""
         cosine = [f"trajectories/{self.figure_cell('cosine')}"] if "cosine" in self.figures else []
@@ -138,9 +145,11 @@ class Experiment:
         """The tables, by name below their folder."""
         measured = ["approximation", "matrices"] if self.approximation_settings else []
         diagram = ["diagram"] if self.diagrams else []
-        controls = ["controls"] if self.control_settings else []
+        compared = ["controls"] if self.control_settings else []
+        longer = ["training_length"] if self.long_settings else []
         trajectories = [f"trajectories/{cell}" for cell in self.trajectory_cells]
-        return ["pretraining", "equivalence", *measured, *diagram, *controls, *trajectories]
+        optional = [*measured, *diagram, *compared, *longer, *trajectories]
+        return ["pretraining", "equivalence", *optional]
 
     def figure_table(self, figure: str, table: str) -> str:
         """Name of the table, below the folder of tables, that the figure reads as ``table``."""
@@ -171,6 +180,15 @@ class Experiment:
                 **self.config["pretraining"],
             }
         )
+
+    def long_training(self, setting: str) -> str:
+        length = self.config["training_length"]
+        job = json.loads(self.pretrain(setting, length["variant"]))
+        longer = {"epochs": length["epochs"], "checkpoints": sorted(length["checkpoints"])}
+        return _json(job | longer)
+
+    def training_length(self, setting: str) -> str:
+        return _json({"setting": setting, "runs": self.config["runs"]})
 
     def equivalence(self, setting: str, variant: str) -> str:
         return _json(
@@ -242,6 +260,8 @@ class Experiment:
             figure["d_r"] = self.config["features"]["d_r"]
         if name == "multitask":
             figure["task"] = self.config["task"]
+        if name == "training_length":
+            figure["epochs"] = self.config["pretraining"]["epochs"]
         if name == "figure_5":
             left = figure["regularized"]
             figure["regularized"] = {

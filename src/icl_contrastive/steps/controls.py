@@ -30,12 +30,12 @@ log = logging.getLogger(__name__)
 
 
 def predictions(
-    arguments: argparse.Namespace, config: dict[str, Any], run: int
+    arguments: argparse.Namespace, config: dict[str, Any], tasks: np.ndarray, run: int
 ) -> Iterator[Prediction]:
     """All predictors of one run, on the same prompts."""
     seed, setting = config["seed"], config["setting"]
     tokens, target = load_test_prompts(arguments.data, run, slice(None), torch.float64)
-    task = torch.from_numpy(load_tensors(arguments.data)[0]["task"][run]).double()
+    task = torch.from_numpy(tasks[run]).double()
     shared = len(task) == 1
     d_y, d_x = target.shape[-1], tokens.shape[-1] - target.shape[-1]
     variant = build_variant(config["model"])
@@ -76,10 +76,12 @@ def predictions(
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write setting, run, prompt, predictor, prediction, y_true, squared_error."""
+    tasks = load_tensors(arguments.data)[0]["task"]
     tables = []
     for run in range(config["runs"]):
-        for predictor, prediction, target in predictions(arguments, config, run):
-            tables.append(
+        of_run = []
+        for predictor, prediction, target in predictions(arguments, config, tasks, run):
+            of_run.append(
                 pd.DataFrame(
                     {
                         "setting": config["setting"],
@@ -92,6 +94,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                     }
                 )
             )
+        tables.append(pd.concat(of_run).sort_values("prompt", kind="stable"))
         log.info("run %d of %d", run + 1, config["runs"])
     save_table(arguments.output, pd.concat(tables))
 

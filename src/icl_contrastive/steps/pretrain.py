@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+import numpy as np
+
 from icl_contrastive.artifacts import load_tensors, save_tensors
 from icl_contrastive.steps.common import StepError, run_step
 from icl_contrastive.steps.family import load_family
@@ -14,7 +16,7 @@ from icl_contrastive.variants import build_variant
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write weights, features and the curves ``train_mse``, ``test_mse`` (run, epoch)."""
+    """Write weights, features, the curves ``train_mse``, ``test_mse`` (run, epoch), checkpoints."""
     data, _ = load_tensors(arguments.data)
     try:
         pretrained = pretrain(
@@ -27,6 +29,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             d_r=config["features"]["d_r"],
             learning_rate=config["learning_rate"],
             epochs=config["epochs"],
+            checkpoints=config.get("checkpoints", ()),
             device=arguments.device,
         )
     except TrainingDivergedError as error:
@@ -34,7 +37,12 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             f"variant {config['variant']} in setting {config['setting']}: {error}"
         ) from error
     curves = {"train_mse": pretrained.train_mse, "test_mse": pretrained.test_mse}
-    save_tensors(arguments.output, pretrained.tensors | curves, config)
+    weights = list(pretrained.checkpoints.values())
+    kept = {  # run, checkpoint, ...
+        f"checkpoints/{name}": np.stack([one[name] for one in weights], 1)
+        for name in (weights[0] if weights else ())
+    }
+    save_tensors(arguments.output, pretrained.tensors | curves | kept, config)
 
 
 if __name__ == "__main__":

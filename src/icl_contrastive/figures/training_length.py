@@ -1,0 +1,89 @@
+"""What longer training does to the predictions and to the estimate of the softmax.
+
+Config: ``epochs``, those of the other figures. Tables: ``training_length``.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from icl_contrastive.figures import style
+from icl_contrastive.figures.common import Array, Config, Table, main, use_log_scale
+from icl_contrastive.figures.curves import draw_curve
+
+_COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE)
+_DASHED = (0, (4, 1.5))
+# Title, logarithmic or not, and the columns with their lines and names.
+_PANELS: tuple[tuple[str, bool, dict[str, tuple[str, Any]]], ...] = (
+    (
+        r"median $|\hat{y} - y|$",
+        True,
+        {
+            "absolute_error": ("as trained", "-"),
+            "absolute_error_exact": ("exact softmax instead", _DASHED),
+        },
+    ),
+    (
+        "mean squared error",
+        True,
+        {"test_mse": ("held-out", "-"), "train_mse": ("training", _DASHED)},
+    ),
+    ("weight of the query on itself", False, {"query_weight": ("", "-")}),
+    (
+        "error of the estimated softmax",
+        True,
+        {
+            "relative_deviation": ("relative s.d. of an entry", "-"),
+            "weight_error": ("distance of the weights", _DASHED),
+        },
+    ),
+)
+
+
+def draw(config: Config, training_length: Table) -> Figure:
+    """Each quantity against the epoch: median over the runs, band between the quartiles."""
+    settings = list(training_length.rows["setting"].unique())
+    figure = Figure(figsize=(style.PAGE_WIDTH, 3.7), layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True)
+    for axes, (title, logarithmic, columns) in zip(panels.flat, _PANELS, strict=True):
+        for color, setting in zip(_COLORS, settings, strict=False):
+            rows = training_length.where(setting=setting)
+            for column, (_, line) in columns.items():
+                epochs, values = _course(rows, column)
+                if np.isfinite(values).all():
+                    draw_curve(axes, epochs, values, color=color, linestyle=line)
+        if logarithmic:
+            use_log_scale(axes)
+        else:
+            axes.set_ylim(bottom=0)
+        named = {name: line for name, line in columns.values() if name}
+        if named:
+            axes.legend(
+                [Line2D([], [], color=style.DARK_GREY, linestyle=line) for line in named.values()],
+                list(named),
+            )
+        axes.axvline(config["epochs"], color=style.GREY, linewidth=0.7, linestyle=":", zorder=0)
+        axes.set_title(title)
+        axes.margins(x=0)
+        use_log_scale(axes, "x")
+    for axes in panels[-1]:
+        axes.set_xlabel("epoch")
+    figure.legend(
+        [Line2D([], [], color=color) for color, _ in zip(_COLORS, settings, strict=False)],
+        settings,
+        loc="outside upper center",
+        ncols=len(settings),
+    )
+    return figure
+
+
+def _course(rows: Table, column: str) -> tuple[Array, Array]:
+    """Epochs (checkpoints,) and a column's values (checkpoints, runs)."""
+    grid = rows.rows.pivot(index="epoch", columns="run", values=column)
+    return grid.index.to_numpy(dtype=np.float64), grid.to_numpy(dtype=np.float64)
+
+
+if __name__ == "__main__":
+    main(draw)

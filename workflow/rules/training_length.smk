@@ -1,0 +1,58 @@
+"""What longer training does: a run of the base variant with checkpoints, from the same start.
+
+In: results/data/<setting>.safetensors.
+Out: results/training_length/<setting>.safetensors, the long run; <setting>.csv, a look at its
+checkpoints; all settings together in results/tables/training_length.csv.
+"""
+
+if experiment.long_settings:
+
+    use rule pretrain as pretrain_longer with:
+        input:
+            code=code("steps.pretrain"),
+            own=own_code_of(experiment.config["training_length"]["variant"]),
+            data="results/data/{setting}.safetensors",
+        output:
+            "results/training_length/{setting}.safetensors",
+        log:
+            "results/logs/training_length/{setting}_pretrain.log",
+        benchmark:
+            "results/benchmarks/training_length/{setting}_pretrain.tsv"
+        params:
+            config=lambda wildcards: experiment.long_training(wildcards.setting),
+            device=lambda wildcards, input: experiment.config["execution"]["device"],
+
+    rule look_at_checkpoints:
+        input:
+            code=code("steps.training_length"),
+            data="results/data/{setting}.safetensors",
+            pretrained="results/training_length/{setting}.safetensors",
+        output:
+            "results/training_length/{setting}.csv",
+        log:
+            "results/logs/training_length/{setting}.log",
+        benchmark:
+            "results/benchmarks/training_length/{setting}.tsv"
+        conda:
+            "../envs/python.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            config=lambda wildcards: experiment.training_length(wildcards.setting),
+        shell:
+            "python -m icl_contrastive.steps.training_length"
+            " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
+            " --output {output:q} 2> {log:q}"
+
+    use rule equivalence_table as training_length_table with:
+        input:
+            code=code("steps.concatenate"),
+            tables=expand("results/training_length/{setting}.csv", setting=experiment.long_settings),
+        output:
+            "results/tables/training_length.csv",
+        log:
+            "results/logs/tables/training_length.log",
+        benchmark:
+            "results/benchmarks/tables/training_length.tsv"
