@@ -32,6 +32,10 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
         yield from _controls(experiment)
     elif "controls" in experiment.figures:
         yield "controls: missing; must be there for the figure controls"
+    if "training_length" in experiment.config:
+        yield from _training_length(experiment)
+    elif "training_length" in experiment.figures:
+        yield "training_length: missing; must be there for the figure training_length"
 
 
 def _names(experiment: Experiment) -> Iterator[str]:
@@ -39,10 +43,6 @@ def _names(experiment: Experiment) -> Iterator[str]:
     owners = {
         entry: [variant.name for variant in variants]
         for entry, variants in experiment.entries.items()
-    if "training_length" in experiment.config:
-        yield from _training_length(experiment)
-    elif "training_length" in experiment.figures:
-        yield "training_length: missing; must be there for the figure training_length"
     }
     counts = Counter(name for names in owners.values() for name in names)
     for name, count in counts.items():
@@ -127,6 +127,25 @@ def _controls(experiment: Experiment) -> Iterator[str]:
             )
 
 
+def _training_length(experiment: Experiment) -> Iterator[str]:
+    values = experiment.config["training_length"]
+    name = values["variant"]
+    for setting in values["settings"]:
+        yield from _setting(experiment, "training_length.settings", setting)
+        yield from _cell(experiment, "training_length.variant", setting, name)
+    if name in experiment.variants and not experiment.has_features(name):
+        yield (
+            f"training_length.variant: {name!r} is not allowed; must be a variant with attention: "
+            "kernel, since the estimate of the attention is looked at"
+        )
+    for epoch in values["checkpoints"]:
+        if epoch > values["epochs"]:
+            yield (
+                f"training_length.checkpoints: {epoch} is not allowed; must be an integer from 1 "
+                f"to {values['epochs']} (training_length.epochs)"
+            )
+
+
 def _figure(experiment: Experiment, name: str) -> Iterator[str]:
     key, figure = f"figures.{name}", experiment.figures[name]
     if "setting" not in figure:
@@ -185,25 +204,6 @@ def _cell(
 ) -> Iterator[str]:
     """The variant must be there, in the setting, and must be a single one or a grid if allowed."""
     if setting not in experiment.settings:
-def _training_length(experiment: Experiment) -> Iterator[str]:
-    values = experiment.config["training_length"]
-    name = values["variant"]
-    for setting in values["settings"]:
-        yield from _setting(experiment, "training_length.settings", setting)
-        yield from _cell(experiment, "training_length.variant", setting, name)
-    if name in experiment.variants and not experiment.has_features(name):
-        yield (
-            f"training_length.variant: {name!r} is not allowed; must be a variant with attention: "
-            "kernel, since the estimate of the attention is looked at"
-        )
-    for epoch in values["checkpoints"]:
-        if epoch > values["epochs"]:
-            yield (
-                f"training_length.checkpoints: {epoch} is not allowed; must be an integer from 1 "
-                f"to {values['epochs']} (training_length.epochs)"
-            )
-
-
         return  # told by _setting
     found = experiment.named(variant)
     inside = [entry for entry in experiment.entries.values() if setting in entry[0].settings]
