@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: figures smoke test lint lock clean help
+.PHONY: figures smoke test bench lint lock clean help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,11 @@ smoke: .venv/ready  ## the same in miniature, into results/smoke
 
 test: .venv/ready  ## all tests
 	$(BIN)/python -m pytest
+
+bench: .venv/ready  ## speed of pretraining and of the pipeline, into results/benchmarks
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.lock
+	PYTHONPATH=src $(BIN)/python tests/benchmarks/training_speed.py
+	$(BIN)/python tests/benchmarks/pipeline_time.py
 
 lint: .venv/ready  ## style, types and workflow checks
 	$(BIN)/ruff check

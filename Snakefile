@@ -19,6 +19,9 @@ configfile: checked_file("config.yaml")
 experiment = checked_experiment(config)
 
 
+report: "workflow/report/workflow.rst"
+
+
 wildcard_constraints:
     setting=any_of(experiment.settings),
     variant=any_of(experiment.variants),
@@ -48,3 +51,4 @@ include: "workflow/rules/controls.smk"
 include: "workflow/rules/training_length.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"

@@ -15,6 +15,7 @@ sys.path.insert(0, str(SOURCE))
 
 from icl_contrastive.closure import import_closure
 from icl_contrastive.config import FIGURE_TABLES, ConfigError, check_file, read_experiment
+from icl_contrastive.report.numbers import CaptionNumbers
 
 
 def checked_file(name):
@@ -55,6 +56,11 @@ def project_file(name):
     return as_input(PROJECT / name)
 
 
+def project_files(pattern):
+    """The files of the project that match a pattern as inputs."""
+    return [as_input(path) for path in sorted(PROJECT.glob(pattern))]
+
+
 def as_input(path):
     """A path as Snakemake is told it, relative where possible."""
     here = os.path.realpath(os.getcwd())
@@ -67,6 +73,15 @@ def figure_tables(figure):
         table: f"results/tables/{experiment.figure_table(figure, table)}.csv"
         for table in FIGURE_TABLES[figure]
     }
+
+
+def caption_numbers(figure):
+    """The numbers of a figure's caption, for Snakemake's report; they are computed when it is made.
+
+    A parameter that is a function of the input is not compared with the last run.
+    """
+    tables = figure_tables(figure)
+    return lambda wildcards, input: CaptionNumbers(figure, experiment.figure(figure), tables)
 
 
 # Snakemake spares a touched input whose checksum is unchanged, but takes that of files below 1 MB

@@ -16,8 +16,8 @@ for figure in experiment.figures:
             png=report(
                 f"results/figures/{figure}.png",
                 caption=f"../report/{figure}.rst",
-                category="Figures" if figure.startswith("figure_") else "Supplementary figures",
-                labels={"figure": figure.replace("_", " ")},
+                category=f"Figures {'of' if figure.startswith('figure_') else 'beyond'} the paper",
+                labels={"figure": figure.replace("_", " ").capitalize()},
             ),
         log:
             f"results/logs/figures/{figure}.log",
@@ -33,6 +33,7 @@ for figure in experiment.figures:
             module=f"icl_contrastive.figures.{figure}",
             config=experiment.figure(figure),
             tables=" ".join(f"--{name} {path}" for name, path in figure_tables(figure).items()),
+            numbers=caption_numbers(figure),
         shell:
             "python -m {params.module} --config {params.config:q} {params.tables}"
             " --output {output:q} 2> {log:q}"

@@ -12,6 +12,9 @@ from typing import Any
 
 from icl_contrastive.artifacts import DamagedArtifactError
 
+CELL = ("setting", "variant")
+"""What says in the log which of several jobs a line is from."""
+
 
 class StepError(RuntimeError):
     """A step that cannot go on; the message says which artifact, row or run, and what to do."""
@@ -40,7 +43,9 @@ def run_step(
     if many is not None:
         parser.add_argument(f"--{many}", type=Path, nargs="+", required=True)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    cell = "/".join(arguments.config[key] for key in CELL if key in arguments.config)
+    prefix = "%(asctime)s " + (f"{cell}: ".replace("%", "%%") if cell else "")
+    logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
     try:
         main(arguments, arguments.config)
     except (StepError, DamagedArtifactError, FileNotFoundError, ArithmeticError) as error:

@@ -1,0 +1,360 @@
+"""Captions: what a figure shows, what this run found, and what the paper says beside it.
+
+The words of a caption are a template in ``workflow/report``, the numbers in them come from the
+figure's own tables: each function below takes what its figure's ``draw`` takes, and returns the
+numbers by the name that the template uses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from docutils.core import publish_parts
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from icl_contrastive.figures.common import Array, Config, Table, read_config, read_table
+from icl_contrastive.figures.comparison import read_matrices
+from icl_contrastive.figures.controls import unexplained
+from icl_contrastive.figures.diagram import read_diagram
+from icl_contrastive.figures.trajectory import read_descent, relative_deviations
+from icl_contrastive.report.text import (
+    fixed,
+    hyperparameter,
+    many,
+    mathematical,
+    number,
+    percent,
+)
+
+Numbers = dict[str, str]
+
+_CLOSE = 0.2
+"""Relative error up to which an entry of the attention counts as well estimated."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A figure's caption.
+
+    Attributes:
+        title: one sentence, plain text.
+        body: the rest as HTML; the fields ``This run`` and ``The paper`` are a definition list.
+        alt: what the image shows, for those who do not see it.
+    """
+
+    title: str
+    body: Markup
+    alt: str
+
+
+def write_caption(
+    template: str, figure: str, config: Mapping[str, Any], numbers: Mapping[str, str]
+) -> Caption:
+    """Fill a template in and take it apart.
+
+    Args:
+        template: reStructuredText with Jinja in it, as Snakemake's own report takes it. The first
+            line is the title, bold; a comment ``.. alt:`` describes the image.
+        figure: its name, the title if there is none.
+        config: the whole config.
+        numbers: see `caption_numbers`.
+    """
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701  # no HTML
+    text = environment.from_string(template).render(
+        snakemake={"config": config, "params": {"numbers": numbers}}
+    )
+    settings = {"halt_level": 2, "file_insertion_enabled": False, "raw_enabled": False}
+    html = publish_parts(text, writer="html5", settings_overrides=settings)["body"]
+    title = re.search(r"\*\*(.+?)\*\*", text, re.DOTALL)
+    alt = re.search(r"^\.\. alt: (.+(?:\n   .+)*)", text, re.MULTILINE)
+    body = re.sub(r"<!--.*?-->\s*", "", html, flags=re.DOTALL)
+    body = re.sub(r"^<p><strong>.+?</strong>\s*", "<p>", body, count=1, flags=re.DOTALL)
+    return Caption(
+        title=_one_line(title[1]) if title else figure.replace("_", " "),
+        body=mathematical(Markup(body)),  # noqa: S704  # docutils escapes
+        alt=_one_line(alt[1]) if alt else "",
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def caption_numbers(figure: str, config: str, tables: Mapping[str, Path]) -> Numbers:
+    """The numbers of a figure's caption; none for a figure that has no function for them.
+
+    Args:
+        figure: its name.
+        config: the figure's own part of the config, JSON.
+        tables: the paths of its tables by the names of ``FIGURE_TABLES``.
+    """
+    if figure not in NUMBERS:
+        return {}
+    return NUMBERS[figure](
+        read_config(config), **{name: read_table(name, Path(path)) for name, path in tables.items()}
+    )
+
+
+# Figures 1 and 2
+
+
+def _figure_1(config: Config, diagram: Table) -> Numbers:
+    matrices = read_diagram(diagram)
+    layer, reference = matrices["h_hat"][:, 0], matrices["y_test"][:, 0]
+    return {
+        "distance": number(_norm(reference - layer) / _norm(layer)),
+        "y_layer": fixed(layer[-1]),
+        "y_reference": fixed(reference[-1]),
+        "self_weight": percent(float(matrices["attention"][-1, 0])),
+    }
+
+
+def _figure_2(config: Config, diagram: Table) -> Numbers:
+    matrices = read_diagram(diagram)
+    labels = matrices["V"][:, :-1]
+    before, after = (_cosines(matrices[f"y_hat_{when}"], labels) for when in ("before", "after"))
+    return {
+        "before": fixed(before.mean(), 2),
+        "after": fixed(after.mean(), 2),
+        "rises": str(int((after > before).sum())),
+        "pairs": str(len(after)),
+    }
+
+
+def _cosines(predictions: Array, labels: Array) -> Array:
+    lengths = np.linalg.norm(predictions, axis=0) * np.linalg.norm(labels, axis=0)
+    return np.asarray((predictions * labels).sum(0) / lengths)
+
+
+def _norm(vector: Array) -> float:
+    return float(np.linalg.norm(vector))
+
+
+# Descents: figures 3 (left), 8, 10 and the cosines
+
+
+def _descent(config: Config, trajectory: Table, truth: float, prediction: float) -> Numbers:
+    """Of the prompt that is shown, and of all; the paper's own prompt for comparison."""
+    descent = read_descent(config, trajectory, "single_sample")
+    same = {key: config[key] for key in ("setting", "variant")}
+    ends = trajectory.where(**same, scheme="single_sample").rows
+    ends = ends[ends["step"] == ends["step"].max()]
+    gaps = np.abs(ends["y_reference"] - ends["y_layer"])
+    errors = np.abs(ends["y_layer"] - ends["y_true"])
+    return {
+        "y_layer": fixed(descent.y_layer),
+        "y_true": fixed(descent.y_true),
+        "gap": number(abs(float(descent.y_reference[-1]) - descent.y_layer)),
+        "largest_gap": number(gaps.max()),
+        "error": number(abs(descent.y_layer - descent.y_true)),
+        "median_error": number(errors.median()),
+        "quoted_error": number(abs(prediction - truth)),
+        "better_than_quoted": percent((errors < abs(prediction - truth)).mean()),
+        "prompts": many(len(ends), "prompt"),
+        "runs": many(ends["run"].nunique(), "run"),
+    }
+
+
+def _figure_3(config: Config, trajectory: Table, approximation: Table) -> Numbers:
+    numbers = _descent(config, trajectory, truth=-0.5927, prediction=-0.6490)
+    for matrix in ("attention", "output"):
+        rows = approximation.where(setting=config["setting"], matrix=matrix).rows
+        means = rows.groupby("d_r")[["mse", "mae"]].mean()
+        first, last = int(means.index[0]), int(means.index[-1])
+        numbers |= {"first_d_r": f"{first:,}", "last_d_r": f"{last:,}"}
+        for error in ("mse", "mae"):
+            curve = means[error].to_numpy(np.float64)
+            numbers |= {
+                f"{matrix}_{error}_first": number(curve[0]),
+                f"{matrix}_{error}_last": number(curve[-1]),
+                f"{matrix}_{error}_slope": _slope(means.index.to_numpy(np.float64), curve),
+            }
+    return numbers
+
+
+def _slope(x: Array, y: Array) -> str:
+    """Of log y against log x, by least squares."""
+    return fixed(np.polyfit(np.log(x), np.log(y), 1)[0], 2) if len(x) > 1 else number(np.nan)
+
+
+def _figure_8(config: Config, trajectory: Table) -> Numbers:
+    return _descent(config, trajectory, truth=0.2767, prediction=0.2915)
+
+
+def _figure_10(config: Config, trajectory: Table) -> Numbers:
+    same = {key: config[key] for key in ("setting", "variant")}
+    numbers: Numbers = {}
+    for scheme, name in (("single_sample", "full"), ("single_sample_shared_decay", "shared")):
+        descent = read_descent(config, trajectory, scheme)
+        own = abs(float(descent.y_reference[-1]) - descent.y_layer) / abs(descent.y_layer)
+        everywhere = relative_deviations(trajectory.where(**same, scheme=scheme))
+        numbers |= {name: percent(own), f"{name}_median": percent(float(np.median(everywhere)))}
+    return numbers | {
+        "prompts": many(len(everywhere), "prompt"),
+        "runs": many(trajectory.where(**same).rows["run"].nunique(), "run"),
+    }
+
+
+def _cosine(config: Config, trajectory: Table) -> Numbers:
+    rows = trajectory.where(
+        setting=config["setting"], variant=config["variant"], scheme="single_sample"
+    )
+    ends = rows.pivot("step", ["run", "prompt"], "cosine").iloc[[0, -1]].to_numpy(np.float64)
+    before, after = ends
+    return {
+        "before": fixed(np.median(before), 2),
+        "after": fixed(np.median(after), 2),
+        "rises": percent((after > before).mean()),
+        "prompts": many(len(after), "prompt"),
+        "runs": many(rows.rows["run"].nunique(), "run"),
+    }
+
+
+# Estimated matrices: figures 4, 6, 7 and 9
+
+
+def _pair(config: Config, matrices: Table) -> Numbers:
+    numbers: Numbers = {}
+    for name in ("attention", "output"):
+        exact, estimates = read_matrices(matrices, config["setting"], name)
+        estimate = estimates[config["d_r"]]
+        error = np.abs(estimate - exact)
+        top = exact.argmax()
+        numbers |= {
+            f"{name}_mae": number(error.mean()),
+            f"{name}_mean": number(np.abs(exact).mean()),
+            f"{name}_close": percent((error <= _CLOSE * np.abs(exact)).mean()),
+            f"{name}_top": number(exact.flat[top]),
+            f"{name}_top_estimate": number(estimate.flat[top]),
+        }
+    return numbers | {"within": percent(_CLOSE)}
+
+
+def _errors(config: Config, matrices: Table, name: str) -> Numbers:
+    exact, estimates = read_matrices(matrices, config["setting"], name)
+    errors = {d_r: float(np.mean((one - exact) ** 2)) for d_r, one in estimates.items()}
+    curve = list(errors.values())
+    falls = all(after < before for before, after in pairwise(curve))
+    return {
+        "rows": str(exact.shape[0]),
+        "columns": str(exact.shape[1]),
+        "errors": ", ".join(f"{number(error)} (d_r = {d_r:,})" for d_r, error in errors.items()),
+        "trend": "falls at every step" if falls else "does not fall at every step",
+    }
+
+
+def _figure_6(config: Config, matrices: Table) -> Numbers:
+    return _errors(config, matrices, "attention")
+
+
+def _figure_7(config: Config, matrices: Table) -> Numbers:
+    return _errors(config, matrices, "output")
+
+
+# Learning curves
+
+
+def _final(pretraining: Table, setting: str, variant: str, error: str = "train_mse") -> Array:
+    """Error of every run in the last epoch, (runs,)."""
+    rows = pretraining.where(setting=setting, variant=variant).rows.sort_values("run")
+    last = rows.loc[rows["epoch"] == rows["epoch"].max(), error]
+    return np.asarray(last, np.float64)
+
+
+def _figure_5(config: Config, pretraining: Table) -> Numbers:
+    setting = config["setting"]
+
+    def against(variant: str, base: str) -> str:
+        """Median error, and in how many runs it is above that of the base."""
+        ends, bases = (_final(pretraining, setting, name) for name in (variant, base))
+        return f"{number(float(np.median(ends)))} ({(ends > bases).sum()} of {len(ends)} above)"
+
+    left = config["regularized"]
+    numbers = {
+        key: number(float(np.median(_final(pretraining, setting, config[panel]["base"]))))
+        for key, panel in (
+            ("base", "regularized"),
+            ("base_center", "augmented"),
+            ("base_right", "negative"),
+        )
+    }
+    for form in ("eq15", "eq14"):
+        base = float(np.median(_final(pretraining, setting, left["base"])))
+        ends = {
+            one["model"]["alpha"]: float(np.median(_final(pretraining, setting, one["variant"])))
+            for one in left[form]
+        }
+        best = min(ends, key=lambda alpha: ends[alpha])
+        numbers[f"{form}_best"] = number(ends[best])
+        numbers[f"{form}_best_alpha"] = hyperparameter(best)
+        for sign, name in ((1, "positive"), (-1, "negative")):
+            side = [end for alpha, end in ends.items() if alpha * sign > 0]
+            numbers[f"{form}_{name}"] = f"{sum(end > base for end in side)} of {len(side)}"
+    numbers["augmented"] = "; ".join(
+        f"{_augmentation(one['model'])}: {against(one['variant'], config['augmented']['base'])}"
+        for one in config["augmented"]["variants"]
+    )
+    negative = config["negative"]["variants"]
+    numbers["negative"] = "; ".join(
+        f"k = {one['model']['k']}, β = {hyperparameter(one['model']['beta'])}"
+        f"{' in the form of Eq. 18' if one['model']['form'] == 'eq18' else ''}"
+        f": {against(one['variant'], config['negative']['base'])}"
+        for one in negative
+        if one["model"]["beta"] == min(other["model"]["beta"] for other in negative)
+    )
+    return numbers
+
+
+def _augmentation(model: Mapping[str, Any]) -> str:
+    """Which GELU layers a model has, as the paper names them: ``g₁ and g₂``, ``g₂⁺``."""
+    layers = {"g₁": model.get("g1", 0), "g₂": model.get("g2", 0)}
+    names = [f"{name}{'⁺' if count > 1 else ''}" for name, count in layers.items() if count]
+    return " and ".join(names)
+
+
+def _multitask(config: Config, pretraining: Table) -> Numbers:
+    zero = config["task"]["d_x"] * config["task"]["d_y"] / 3
+    numbers = {"zero": number(zero, 3)}
+    for name, setting in (("many", config["setting"]), ("one", config["base"])):
+        ends = _final(pretraining, setting, config["variant"], "test_mse")
+        numbers[name] = number(float(np.median(ends)))
+        numbers[f"{name}_share"] = percent(float(np.median(ends)) / zero)
+    return numbers
+
+
+# Controls
+
+
+def _controls(config: Config, controls: Table) -> Numbers:
+    setting = str(controls.rows["setting"].iloc[0])
+    rows = controls.where(setting=setting)
+    numbers = {"setting": setting}
+    for predictor in rows.rows["predictor"].unique():
+        share = float(np.median(unexplained(rows, predictor)))
+        numbers[re.sub(r"\W+", "_", str(predictor))] = number(share)
+    return numbers
+
+
+NUMBERS: dict[str, Callable[..., Numbers]] = {
+    "figure_1": _figure_1,
+    "figure_2": _figure_2,
+    "figure_3": _figure_3,
+    "figure_4": _pair,
+    "figure_5": _figure_5,
+    "figure_6": _figure_6,
+    "figure_7": _figure_7,
+    "figure_8": _figure_8,
+    "figure_9": _pair,
+    "figure_10": _figure_10,
+    "multitask": _multitask,
+    "cosine": _cosine,
+    "controls": _controls,
+}
+"""The numbers of each figure's caption, from its part of the config and its tables."""

@@ -1,0 +1,216 @@
+"""Where the paper contradicts itself, what is done about it here, and the number that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from icl_contrastive.claims.evidence import Array, Effect, Evidence, NotTestableError, Query
+from icl_contrastive.claims.measures import (
+    KERNEL_LAYER,
+    error_ratio,
+    final_error,
+    identity_error,
+    place_of_quoted_error,
+    unexplained,
+)
+from icl_contrastive.report.text import fixed, many, number, percent
+
+_SHORT: Query = {"demonstrations": 15}
+_LONG: Query = {"demonstrations": 31}
+_LAST = 0.1
+"""Share of the epochs that the training error is averaged over."""
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """One of them; all texts are plain but for code in backquotes.
+
+    Attributes:
+        paper: what the paper says, and what speaks against it.
+        handling: what is done here.
+        number: what this run's tables say to it, or why they do not.
+    """
+
+    title: str
+    paper: str
+    handling: str
+    number: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the numbers are taken from: the tables, and the config as a whole."""
+
+    evidence: Evidence
+    config: Mapping[str, Any]
+
+
+def read_contradictions(
+    path: Path, evidence: Evidence, config: Mapping[str, Any]
+) -> list[Contradiction]:
+    """The list in ``workflow/report``, with the numbers of a run."""
+    run = Run(evidence, config)
+    found = []
+    for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
+        try:
+            shown = NUMBERS[entry["number"]](run)
+        except NotTestableError as error:
+            shown = f"Not measured in this run: {error}."
+        found.append(Contradiction(**entry | {"number": shown}))
+    return found
+
+
+def _mean(effect: Effect) -> float:
+    """Geometric mean over the units of a ratio."""
+    return float(np.exp(np.log(effect.values).mean()))
+
+
+def _regularizers(run: Run) -> str:
+    effects = final_error(
+        run.evidence,
+        of={"model": "regularized", "form": "eq15"},
+        base={"model": "regularized", "form": "eq14"},
+        setting=_SHORT,
+        last=_LAST,
+    )
+    ratios = sorted((_mean(effect), effect.label) for effect in effects)
+    (low, at_low), (high, at_high) = ratios[0], ratios[-1]
+    return (
+        "Trained with the same α, Eq. 15 ends at an error that is between "
+        f"{number(low)} ({at_low}) and {number(high)} ({at_high}) times that of Eq. 14."
+    )
+
+
+def _negatives(run: Run) -> str:
+    (effect,) = final_error(
+        run.evidence,
+        of={"model": "negative", "form": "eq18", "k": 3, "beta": 0.1},
+        base={"model": "negative", "form": "section_5.5"},
+        setting=_SHORT,
+        last=_LAST,
+    )
+    lower = int((effect.values < 1).sum())
+    return (
+        f"With k = 3 and β = 0.1, Eq. 18 ends at {number(_mean(effect))} times the training error "
+        f"of section 5.5's form, and below it in {lower} of {many(len(effect.values), 'run')}."
+    )
+
+
+def _update(run: Run) -> str:
+    """As printed, each of N_CL epochs takes N_CL times the whole step: N_CL² times too much."""
+    epochs = run.config["equivalence"]["epochs"]
+    setting = run.evidence.setting(_SHORT)
+    model = run.evidence.models(KERNEL_LAYER, setting)[0]
+    rows = run.evidence.table(f"trajectories/{setting}/{model.name}", scheme="single_sample")
+    start = rows[rows["step"] == 0]
+    distance = np.abs(start["y_layer"] - start["y_reference"]) / np.abs(start["y_layer"])
+    printed = float(np.median((epochs**2 - 1) * distance))
+    (meant,) = identity_error(
+        run.evidence, of={"model": "softmax"}, scheme="single_sample", setting=_SHORT
+    )
+    return (
+        f"After N_CL = {epochs} epochs with 1/N_CL the largest relative error is "
+        f"{number(float(meant.values.max()))}; with N_CL as printed, the reference model would "
+        f"miss the layer's prediction by {number(printed)} times its size in the median."
+    )
+
+
+def _matrices(run: Run) -> str:
+    parts = []
+    for name in ("attention", "output"):
+        rows = run.evidence.table("matrices", setting=run.evidence.setting(_SHORT), matrix=name)
+        values = rows.assign(d_r=rows["d_r"].fillna(0)).pivot(
+            index=["row", "column"], columns="d_r", values="value"
+        )
+        errors = values.iloc[:, 1:].sub(values[0], axis=0).pow(2).mean()
+        parts.append(
+            f"{name} {number(errors.iloc[0])} with {errors.index[0]:,.0f} features and "
+            f"{number(errors.iloc[-1])} with {errors.index[-1]:,.0f}"
+        )
+    return f"Mean squared error of the matrices drawn here: {'; '.join(parts)}."
+
+
+def _distribution(run: Run) -> str:
+    rows = run.evidence.table("diagram", matrix="H")
+    x = rows.loc[rows["row"] < run.config["task"]["d_x"], "value"].to_numpy(np.float64)
+    outside = int((np.abs(x) > 1).sum())
+    # P(|z| > 1) of a standard normal z
+    return (
+        f"In the prompt of Figure 1, {outside} of {len(x):,} entries of x lie outside (−1, 1), "
+        f"where a standard normal would put about {0.3173 * len(x):.0f}; their variance is "
+        f"{number(float(x.var()))} (uniform: 0.33, normal: 1)."
+    )
+
+
+def _scaling(run: Run) -> str:
+    """Take one factor d^(1/4) back from the queries, and put it on the values."""
+    keys, queries, values = (
+        run.evidence.table("diagram", matrix=name)
+        .pivot(index="row", columns="column", values="value")
+        .to_numpy(np.float64)
+        for name in ("K", "Q", "V")
+    )
+    factor = len(keys) ** 0.25
+    scores = keys.T @ queries[:, -1]
+    meant, read = _softmax(scores), _softmax(factor * scores)
+    moved = np.abs(meant - read).sum() / 2
+    output, other = values @ meant, values @ read / factor
+    return (
+        "In the prompt of Figure 1, scaling the values in place of the queries would move "
+        f"{percent(float(moved))} of the attention elsewhere, and change the layer's output by "
+        f"{percent(float(np.linalg.norm(other - output) / np.linalg.norm(output)))}."
+    )
+
+
+def _softmax(scores: Array) -> Array:
+    weights = np.exp(scores - scores.max())
+    return np.asarray(weights / weights.sum())
+
+
+def _memory(run: Run) -> str:
+    shares = {
+        predictor: _mean(unexplained(run.evidence, setting=_SHORT, predictor=predictor)[0])
+        for predictor in ("layer", "zeroed demonstrations", "fresh task")
+    }
+    shuffled = _mean(error_ratio(run.evidence, setting=_SHORT, predictor="shuffled labels")[0])
+    return (
+        f"The layer's squared error is {percent(shares['layer'])} of that of predicting zero; with "
+        f"shuffled labels it is {number(shuffled)} times as large, with all demonstrations zeroed "
+        f"{percent(shares['zeroed demonstrations'])} of zero's, on a task that the layer was not "
+        f"trained on {percent(shares['fresh task'])}."
+    )
+
+
+def _quoted(run: Run) -> str:
+    parts = []
+    for setting, truth, prediction in (
+        (_SHORT, -0.5927, -0.6490),
+        (_LONG, 0.2767, 0.2915),
+    ):
+        (place,) = place_of_quoted_error(
+            run.evidence, setting=setting, truth=truth, prediction=prediction
+        )
+        parts.append(
+            f"{percent(float(place.values.mean()))} of our prompts have a smaller error than "
+            f"{fixed(prediction)} for {fixed(truth)} (N = {setting['demonstrations']})"
+        )
+    return f"{'; '.join(parts)}."
+
+
+NUMBERS: dict[str, Callable[[Run], str]] = {
+    "regularizers": _regularizers,
+    "negatives": _negatives,
+    "update": _update,
+    "matrices": _matrices,
+    "distribution": _distribution,
+    "scaling": _scaling,
+    "memory": _memory,
+    "quoted": _quoted,
+}
+"""What the list calls ``number``."""

@@ -1,0 +1,31 @@
+"""The numbers of a caption for Snakemake's own report, which fills captions in by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class CaptionNumbers:
+    """A figure's `caption_numbers` as attributes, read from its tables when first asked for.
+
+    Making one costs nothing, so that every rule of a figure can have one among its parameters.
+    """
+
+    def __init__(self, figure: str, config: str, tables: Mapping[str, str]) -> None:
+        self._arguments = (figure, config, {name: Path(path) for name, path in tables.items()})
+
+    def __getattr__(self, name: str) -> str:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        from icl_contrastive.report.captions import caption_numbers
+
+        vars(self).update(caption_numbers(*self._arguments))
+        try:
+            number: str = vars(self)[name]
+        except KeyError:
+            raise AttributeError(name) from None
+        return number
+
+    def __str__(self) -> str:
+        return "as in the report"

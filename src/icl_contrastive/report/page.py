@@ -1,0 +1,234 @@
+"""The report page: one HTML file that needs nothing else, for one who has not read the code."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import struct
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from icl_contrastive.artifacts import load_table
+from icl_contrastive.claims import Evidence
+from icl_contrastive.config.experiment import FIGURE_TABLES, Experiment
+from icl_contrastive.report.captions import Caption, caption_numbers, write_caption
+from icl_contrastive.report.contradictions import read_contradictions
+from icl_contrastive.report.provenance import Provenance
+from icl_contrastive.report.text import duration, many, mathematical, moment, number
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict as readers see it: never by its color alone."""
+
+    name: str
+    word: str
+    sign: str
+    meaning: str
+
+    @property
+    def css(self) -> str:
+        """Name of its class in the style sheet."""
+        return self.name.replace(" ", "-")
+
+
+VERDICTS = {
+    verdict.name: verdict
+    for verdict in (
+        Verdict("reproduced", "Reproduced", "✓", "what was measured meets the criterion"),
+        Verdict("partly", "Partly", "◐", "it meets a weaker criterion, or does so in some parts"),
+        Verdict("not reproduced", "Not reproduced", "✗", "it meets neither"),
+        Verdict("not tested", "Not tested", "–", "this run has not what the test needs"),
+    )
+}
+"""In the order in which they are counted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to look: a figure of the page, or a table."""
+
+    text: str
+    figure: str | None
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """A row of the scorecard, ready to be shown."""
+
+    id: str
+    section: str
+    claim: str
+    paper: str
+    measure: str
+    criterion: str
+    ours: str
+    interval: str
+    p_value: str
+    verdict: Verdict
+    places: list[Place]
+    note: str
+
+
+@dataclass(frozen=True)
+class FigureEntry:
+    """A figure of the page: image, caption, and the claims that point to it."""
+
+    name: str
+    label: str
+    caption: Caption
+    source: str
+    width: int
+    height: int
+    claims: list[ClaimRow]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run's folder of results and the experiment that it belongs to."""
+
+    folder: Path
+    experiment: Experiment
+
+    def table(self, name: str) -> Path:
+        """Path of a table by its name below their folder."""
+        return self.folder / "tables" / f"{name}.csv"
+
+    def evidence(self) -> Evidence:
+        """The tables that are there, with what their rows are."""
+        names = [name for name in self.experiment.tables if self.table(name).exists()]
+        tables = {name: load_table(self.table(name)) for name in names}
+        return Evidence(json.loads(self.experiment.claims()), tables)
+
+    def claims(self) -> list[ClaimRow]:
+        """The scorecard; empty where the run has none."""
+        path = self.table("claims")
+        if not path.exists():
+            return []
+        return [_claim_row(row, self.experiment) for row in load_table(path).to_dict("records")]
+
+    def figures(self, captions: Path) -> list[FigureEntry]:
+        """The figures of the config, in its order."""
+        claims = self.claims()
+        return [self._figure(name, captions, claims) for name in self.experiment.figures]
+
+    def _figure(self, name: str, captions: Path, claims: Sequence[ClaimRow]) -> FigureEntry:
+        experiment = self.experiment
+        tables = {
+            option: self.table(experiment.figure_table(name, option))
+            for option in FIGURE_TABLES[name]
+        }
+        template = captions / f"{name}.rst"
+        image = (self.folder / "figures" / f"{name}.png").read_bytes()
+        width, height = struct.unpack(">II", image[16:24])  # of the PNG's header
+        return FigureEntry(
+            name=name,
+            label=label(name),
+            caption=write_caption(
+                template.read_text(encoding="utf-8") if template.exists() else "",
+                name,
+                experiment.config,
+                caption_numbers(name, experiment.figure(name), tables),
+            ),
+            source=f"data:image/png;base64,{base64.b64encode(image).decode()}",
+            width=width,
+            height=height,
+            claims=[row for row in claims if name in {place.figure for place in row.places}],
+        )
+
+
+def label(figure: str) -> str:
+    """A figure's name as it is spoken of: ``Figure 3``, ``Training length``."""
+    return figure.replace("_", " ").capitalize()
+
+
+def _claim_row(row: Mapping[Any, str], experiment: Experiment) -> ClaimRow:
+    ours, low, high, p_value, corrected = (
+        number(float(row[name] or "nan"))
+        for name in ("ours", "interval_low", "interval_high", "p_value", "p_corrected")
+    )
+    return ClaimRow(
+        **{name: row[name] for name in ("id", "section", "claim", "paper", "measure", "criterion")},
+        ours=ours if row["ours"] else "",
+        interval=f"{low} to {high}" if row["interval_low"] else "",
+        p_value=f"{p_value}, corrected {corrected}" if row["p_value"] else "",
+        verdict=VERDICTS[row["verdict"]],
+        places=[_place(text, experiment) for text in row["where"].split(", ") if text],
+        note=row.get("note", ""),
+    )
+
+
+def _place(text: str, experiment: Experiment) -> Place:
+    name, _, part = text.partition(" ")
+    if name not in experiment.figures:
+        return Place(text, None)
+    return Place(f"{label(name)} {part}".strip(), name)
+
+
+def count_verdicts(names: Sequence[str]) -> dict[str, int]:
+    """How many there are of each verdict, none left out but ``not tested`` if there is none."""
+    counts = Counter(names)
+    return {name: counts[name] for name in VERDICTS if counts[name] or name != "not tested"}
+
+
+def render(
+    results: Results, texts: Path, statistics: Mapping[str, float], provenance: Provenance
+) -> str:
+    """The page as HTML.
+
+    Args:
+        results: the finished run.
+        texts: the folder of the captions' templates and of the list of contradictions.
+        statistics: how the claims were tested, from their list.
+        provenance: see `trace`.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("page")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"mathematical": mathematical, "duration": duration, "moment": moment}
+    environment.globals |= {"many": many}
+    style, script = (_inline(name) for name in ("style.css", "script.js"))
+    claims = results.claims()
+    figures = results.figures(texts)
+    return environment.get_template("page.html.jinja").render(
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+        statistics=statistics,
+        verdicts=VERDICTS,
+        claims=claims,
+        counts=count_verdicts([claim.verdict.name for claim in claims]),
+        of_the_paper=[one for one in figures if one.name.startswith("figure_")],
+        others=[one for one in figures if not one.name.startswith("figure_")],
+        contradictions=read_contradictions(
+            texts / "contradictions.yaml", results.evidence(), results.experiment.config
+        ),
+        provenance=provenance,
+        experiment=results.experiment,
+    )
+
+
+def _inline(name: str) -> Markup:
+    path = Path(__file__).with_name("page") / name
+    return Markup(path.read_text(encoding="utf-8"))  # noqa: S704  # our own file
+
+
+def _policy(style: str, script: str) -> str:
+    """Content security policy: nothing is loaded, and nothing runs but the page's own code."""
+    digests = {
+        name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for name, text in (("style-src", style), ("script-src", script))
+    }
+    own = "; ".join(f"{name} 'sha256-{digest}'" for name, digest in digests.items())
+    return f"default-src 'none'; img-src data:; {own}; base-uri 'none'; form-action 'none'"

@@ -1,0 +1,81 @@
+"use strict";
+
+// Enlarged figures. A modal <dialog> closes with Esc and gives the focus back by itself.
+const viewer = document.getElementById("viewer");
+const stage = viewer.querySelector(".stage");
+const size = document.getElementById("viewer-size");
+
+function setFullSize(full) {
+  stage.classList.toggle("full", full);
+  size.setAttribute("aria-pressed", full);
+}
+
+for (const button of document.querySelectorAll("button.zoom")) {
+  button.addEventListener("click", () => {
+    const image = button.querySelector("img").cloneNode();
+    image.addEventListener("click", () => setFullSize(!stage.classList.contains("full")));
+    stage.replaceChildren(image);
+    viewer.querySelector("h2").textContent =
+      button.closest(".figure").querySelector("h4").textContent;
+    setFullSize(innerWidth < 700);  // where the page shows it as wide as the window already
+    viewer.showModal();
+    document.getElementById("viewer-close").focus();
+  });
+}
+size.addEventListener("click", () => setFullSize(!stage.classList.contains("full")));
+document.getElementById("viewer-close").addEventListener("click", () => viewer.close());
+
+// The scorecard: filter and order.
+const form = document.getElementById("filter");
+if (form) {
+  const body = document.querySelector("#scorecard tbody");
+  const rows = [...body.rows];
+
+  const filter = () => {
+    const verdict = form.elements.verdict.value;
+    const words = form.elements.text.value.toLowerCase().split(/\s+/);
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden =
+        (verdict && !row.classList.contains(verdict)) || !words.every((word) => text.includes(word));
+    }
+    const shown = rows.filter((row) => !row.hidden).length;
+    form.querySelector(".count").textContent =
+      shown === rows.length ? "" : `${shown} of ${rows.length} statements shown`;
+  };
+  form.addEventListener("input", filter);
+  form.elements.open.addEventListener("change", (event) => {
+    for (const one of body.querySelectorAll("details")) one.open = event.target.checked;
+  });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  filter();
+
+  const buttons = document.querySelectorAll("#scorecard th button");
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      const head = button.closest("th");
+      const down = head.getAttribute("aria-sort") === "ascending";
+      for (const other of buttons) other.closest("th").removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const key = button.dataset.sort;
+      const order = (row) => Number(row.dataset[key]) * (down ? -1 : 1);
+      body.append(...rows.sort((a, b) => order(a) - order(b)));
+    });
+  }
+
+  // A link to a statement that the filter hides shows all of them again.
+  const reveal = () => {
+    const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (row?.hidden) {
+      form.reset();
+      filter();
+      row.scrollIntoView();
+    }
+  };
+  addEventListener("hashchange", reveal);
+}
+
+// On paper, everything is open.
+addEventListener("beforeprint", () => {
+  for (const one of document.querySelectorAll("main details")) one.open = true;
+});

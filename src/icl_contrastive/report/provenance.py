@@ -1,0 +1,143 @@
+"""Where a run's results come from: code, config, libraries, machine, time, and what came out.
+
+This is the one part of the project whose output differs between two equal runs; it enters the
+report page and no other artifact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_LIBRARIES = (
+    *("torch", "numba", "numpy", "scipy", "pandas", "safetensors"),
+    *("matplotlib", "snakemake", "jinja2", "docutils"),
+)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the page says of the run's origin.
+
+    Attributes:
+        commit: hash of the checked-out commit, empty outside a git repository.
+        modified: whether tracked files differ from that commit.
+        written: when the page was made.
+        started, finished: when the first and the last artifact were written.
+        job_seconds: time of all jobs together, by their benchmarks; None if there are none.
+        jobs: how many jobs that is.
+        machine: property and value.
+        versions: library and version.
+        checksums: artifact and SHA-256, in the order of the paths.
+        config: the config with all defaults, YAML.
+    """
+
+    commit: str
+    modified: bool
+    written: datetime
+    started: datetime
+    finished: datetime
+    job_seconds: float | None
+    jobs: int
+    machine: dict[str, str]
+    versions: dict[str, str]
+    checksums: dict[str, str]
+    config: str
+    seed: int
+
+
+def trace(
+    artifacts: Iterable[Path], benchmarks: Path, source: Path, config: Mapping[str, Any]
+) -> Provenance:
+    """Look at the artifacts, the folder of benchmarks, the source's repository and this machine."""
+    paths = sorted(artifacts)
+    times = [path.stat().st_mtime for path in paths]
+    seconds = [job_seconds(path) for path in sorted(benchmarks.rglob("*.tsv"))]
+    commit = _git(source, "rev-parse", "HEAD")
+    return Provenance(
+        commit=commit,
+        modified=bool(commit and _git(source, "status", "--porcelain", "--untracked-files=no")),
+        written=datetime.now(UTC),
+        started=datetime.fromtimestamp(min(times), UTC),
+        finished=datetime.fromtimestamp(max(times), UTC),
+        job_seconds=sum(seconds) if seconds else None,
+        jobs=len(seconds),
+        machine=_machine(),
+        versions={"Python": platform.python_version()} | _versions(),
+        checksums={str(path): _sha256(path) for path in paths},
+        config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
+        seed=config["seed"],
+    )
+
+
+def job_seconds(benchmark: Path) -> float:
+    """Wall-clock time of a job, from the table that Snakemake writes of it."""
+    header, values = benchmark.read_text(encoding="utf-8").splitlines()[:2]
+    return float(dict(zip(header.split("\t"), values.split("\t"), strict=True))["s"])
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git says, nothing where there is no git or no repository."""
+    try:
+        done = subprocess.run(  # noqa: S603  # fixed arguments
+            ["git", "-C", str(folder), *arguments],  # noqa: S607  # the user's own git
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _machine() -> dict[str, str]:
+    """Properties that bear on speed and rounding; nothing that names the machine."""
+    facts = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(os.cpu_count() or ""),
+        "memory": _memory(),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _memory() -> str:
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return ""
+    return f"{size / 2**30:.0f} GiB"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,44 @@
+"""The report page: verdicts, figures, contradictions and provenance in one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from icl_contrastive.artifacts import write_atomically
+from icl_contrastive.config import Experiment
+from icl_contrastive.report.page import Results, render
+from icl_contrastive.report.provenance import trace
+from icl_contrastive.steps.common import run_step
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write the page; ``config`` is the whole config, with its defaults.
+
+    The artifacts lie where the workflow puts them, in the folder of the page.
+    """
+    folder: Path = arguments.output.parent
+    claims = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
+    page = render(
+        Results(folder, Experiment(config)),
+        arguments.texts,
+        claims["statistics"],
+        trace(arguments.artifacts, folder / "benchmarks", arguments.claims.parent, config),
+    )
+    write_atomically(arguments.output, partial(_write, page))
+    log.info("%s: %.1f MB", arguments.output, len(page.encode()) / 1e6)
+
+
+def _write(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_step(main, "claims", "texts", "output", many="artifacts")

@@ -1,0 +1,36 @@
+"""The report page: verdicts, figures, contradictions and provenance in one HTML file.
+
+In: all artifacts, the list of claims, captions and contradictions. Out: results/report.html. It says when, where and
+from which commit it was made, so it is no part of `all`, whose artifacts are the same in every run.
+"""
+
+import json
+
+
+rule report_page:
+    input:
+        code=code("steps.report"),
+        page=project_files("src/icl_contrastive/report/page/*"),
+        texts=project_files("workflow/report/*.rst"),
+        contradictions=project_file("workflow/report/contradictions.yaml"),
+        claims=project_file("workflow/claims.yaml"),
+        artifacts=rules.all.input,
+    output:
+        "results/report.html",
+    log:
+        "results/logs/report.log",
+    benchmark:
+        "results/benchmarks/report.tsv"
+    conda:
+        "../envs/python.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        config=json.dumps(experiment.config),  # figures keep their order
+        texts=lambda wildcards, input: os.path.dirname(input.contradictions),
+    shell:
+        "python -m icl_contrastive.steps.report"
+        " --config {params.config:q} --claims {input.claims:q} --texts {params.texts:q}"
+        " --artifacts {input.artifacts:q} --output {output:q} 2> {log:q}"
