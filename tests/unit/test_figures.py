@@ -11,12 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 import pytest
-import yaml
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -680,18 +678,3 @@ def test_color_scales_keep_small_entries_apart_and_zero_in_the_middle() -> None:
     np.testing.assert_allclose(heatmap.positive_scale(positive)(positive), [[1.0, 0.0, 0.1, 0.5]])
     zeros = np.zeros((2, 2))
     np.testing.assert_array_equal(heatmap.signed_scale(zeros)(zeros), np.full((2, 2), 0.5))
-
-
-@pytest.mark.parametrize("figure", FIGURES)
-def test_captions_render(figure: str) -> None:
-    """Each figure has a caption, which finds all it names in the config and is valid rst."""
-    root = Path(__file__).parents[2]
-    config = yaml.safe_load((root / "config.yaml").read_text())
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=True).from_string(
-        (root / "workflow" / "report" / f"{figure}.rst").read_text()
-    )
-    caption = template.render(snakemake={"config": config})
-    assert caption.startswith("**")
-    publish = importlib.import_module("docutils.core").publish_parts
-    body = publish(caption, writer="html", settings_overrides={"halt_level": 2})["body"]
-    assert body.startswith("<p><strong>")
