@@ -1,0 +1,40 @@
+"""Memory stays bounded when there are very many random features."""
+
+import platform
+
+import pytest
+
+from .processes import python
+
+PROGRAM = """
+import resource, sys
+import torch
+from icl_contrastive.approximation import estimated_matrices
+from icl_contrastive.attention import Weights, project
+from icl_contrastive.features.base import ExponentialFeatures
+from icl_contrastive.steps.equivalence import compare
+from icl_contrastive.steps.layer import Layer
+from icl_contrastive.variants import build_variant
+
+torch.set_num_threads(1)
+d, m, n = 12, 100_000, 32
+generator = torch.Generator().manual_seed(0)
+
+def normal(*shape):
+    return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+weights = Weights(normal(d, d) / 4, normal(d, d) / 4, normal(d, d))
+layer = Layer(weights, ExponentialFeatures(normal(m, d), torch.zeros(m, dtype=torch.float64)))
+tokens = normal(4, n, d)
+estimated_matrices(project(weights, tokens[0]), layer.features)
+variant = build_variant({"model": "regularized", "form": "eq14", "alpha": 0.01})
+output, courses = compare(layer, tokens, variant, epochs=1)
+assert abs(courses["full_batch"]["prediction"] - output).max() < 1e-12
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="the unit of ru_maxrss is Linux's")
+def test_100000_features_take_less_than_a_gibibyte() -> None:
+    kibibytes = int(python("-c", PROGRAM).stdout)
+    assert kibibytes < 2**20
