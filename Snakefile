@@ -34,6 +34,7 @@ rule all:
         expand("results/pretrained/{cell}.safetensors", cell=experiment.cells),
         expand("results/equivalence/{cell}.csv", cell=experiment.dual_cells),
         expand("results/approximation/{setting}.csv", setting=experiment.approximation_settings),
+        expand("results/families/{setting}.csv", setting=experiment.family_settings),
         expand("results/controls/{setting}.csv", setting=experiment.control_settings),
         expand("results/training_length/{setting}.csv", setting=experiment.long_settings),
         expand("results/tables/{table}.csv", table=[*experiment.tables, "claims"]),
@@ -47,6 +48,7 @@ include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/equivalence.smk"
 include: "workflow/rules/approximation.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/families.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/training_length.smk"
 include: "workflow/rules/claims.smk"

@@ -29,6 +29,8 @@ EPOCHS_CL = 10
 FEATURES = 1200
 SHOWN_FEATURES = 48
 ALPHAS = (-0.5, -0.2, -0.1, -0.05, -0.01, 0.01, 0.05, 0.1, 0.2, 0.5)
+FAMILIES = ("positive", "hyperbolic", "trigonometric", "oprf", "sderf", "elu+1")
+LAWS = ("independent", "orthogonal", "simplex")
 D_R_GRID = (12, 24, 48, 96, 192, 384, 600, 1200, 2400, 4800)
 SHOWN_D_R = (12, 96, 600, 1200, 4800)
 
@@ -271,6 +273,42 @@ def training_length_rows(runs: int, epochs: int) -> Iterable[list[object]]:
         yield [setting, run, epoch, *errors, 0.01 * epoch, 0.1 * epoch, 0.1]
 
 
+def families_rows(repeats: int) -> Iterable[list[object]]:
+    """Errors that fall like a power of d_r, faster for each next family; one is far off."""
+    rng = np.random.default_rng(9)
+    for setting, (rank, family), matrix in itertools.product(
+        ("n15", "n31"), enumerate(FAMILIES), ("kernel", "attention", "output")
+    ):
+        if family == "elu+1":
+            yield [setting, family, "none", D, 0, matrix, 0.02, 0.1]
+            continue
+        for projection, d_r, repeat in itertools.product(LAWS, D_R_GRID, range(repeats)):
+            level = 1e6 if family == "trigonometric" and matrix != "kernel" else 0.1
+            power = 1 if matrix == "kernel" else 0.1 + 0.2 * rank
+            error = level * (d_r / 12) ** -power * rng.lognormal(sigma=0.1)
+            yield [setting, family, projection, d_r, repeat, matrix, error, error**0.5]
+
+
+def closed_forms_rows() -> Iterable[list[object]]:
+    for setting, family, projection, d_r in itertools.product(
+        ("n15", "n31"), FAMILIES, LAWS, D_R_GRID
+    ):
+        if family != "elu+1" and (family, projection) != ("sderf", "simplex"):
+            yield [setting, family, projection, d_r, 1.2 / d_r]
+
+
+def requirements_rows() -> Iterable[list[object]]:
+    needed = {"positive": 1200, "hyperbolic": 900, "oprf": 150, "sderf": 12}
+    for setting, matrix, error, family, projection in itertools.product(
+        ("n15", "n31"), ("attention", "output"), ("mse", "mae"), FAMILIES, LAWS
+    ):
+        reached = "no" if family not in needed else "at once" if family == "sderf" else "yes"
+        d_r = needed[family] + len(projection) if family in needed else ""
+        if family != "elu+1" or projection == LAWS[0]:
+            law = "none" if family == "elu+1" else projection
+            yield [setting, matrix, error, family, law, reached, d_r]
+
+
 def write_tables(
     folder: Path, runs: int, prompts: int, repeats: int, epochs: int
 ) -> dict[str, Path]:
@@ -289,6 +327,21 @@ def write_tables(
             folder / "pretraining.csv",
             "setting,variant,run,epoch,train_mse,test_mse",
             pretraining_rows(runs, epochs),
+        ),
+        "families": write(
+            folder / "families.csv",
+            "setting,family,projection,d_r,repeat,matrix,mse,mae",
+            families_rows(repeats),
+        ),
+        "family_closed_forms": write(
+            folder / "family_closed_forms.csv",
+            "setting,family,projection,d_r,mse",
+            closed_forms_rows(),
+        ),
+        "family_requirements": write(
+            folder / "family_requirements.csv",
+            "setting,matrix,error,family,projection,reached,d_r",
+            requirements_rows(),
         ),
         "controls": write(
             folder / "controls.csv",
@@ -342,6 +395,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "task": {"d_x": D_X, "d_y": 1},
     },
     "cosine": {"setting": "n15", "variant": "softmax"},
+    "families": {
+        "setting": "n15",
+        "features": {"family": "positive", "projection": "independent", "d_r": 1200},
+    },
     "controls": {},
     "training_length": {"epochs": 5},
 }
@@ -361,6 +418,11 @@ TABLES: dict[str, dict[str, str]] = {
     "figure_10": {"trajectory": "n15/regularized_eq14_alpha0.01"},
     "multitask": {"pretraining": "pretraining"},
     "cosine": {"trajectory": "n15/softmax"},
+    "families": {
+        "families": "families",
+        "family_closed_forms": "family_closed_forms",
+        "family_requirements": "family_requirements",
+    },
     "controls": {"controls": "controls"},
     "training_length": {"training_length": "training_length"},
 }

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icl_contrastive.config import FIGURE_TABLES, ConfigError, check_file, read_experiment
-from icl_contrastive.features import FAMILIES
+from icl_contrastive.config.families import FAMILIES as KNOWN
+from icl_contrastive.features import FAMILIES, Family
 from icl_contrastive.variants import VARIANTS
 
 from ..project import ROOT, Project
@@ -95,6 +96,72 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ({"figures/figure_8/run": -1}, ["figures.figure_8.run"], "of at least 0"),
     ({"figures/figure_8/setting": None}, ["figures.figure_8.setting"], "must be there, text"),
     ({"execution/device": "gpu"}, ["execution.device"], "one of auto, cpu, cuda"),
+    # random features
+    *(
+        ({"features/family": name}, ["features.family"], "or module:Class for one of your own")
+        for name in ("", "a:b:c", "../evil:Class", "os:system('true')", "a;b:C", "a:b.c")
+    ),
+    ({"features/family": "orpf"}, ["features.family"], "did you mean 'oprf'?"),
+    ({"features/projection": "hadamard"}, ["features.projection"], "independent, orthogonal"),
+    ({"features/family": "trigonometric"}, ["features.family"], "can be negative; must be one of"),
+    (
+        {"features": {"family": "elu+1", "projection": "simplex", "d_r": 1200}},
+        ["features.projection"],
+        "'simplex' is not allowed with family: elu+1; must be left out",
+    ),
+    (
+        {"features": {"family": "hyperbolic", "d_r": 75}},
+        ["features.d_r"],
+        "75 is not allowed with family: hyperbolic; must be a multiple of 2",
+    ),
+    (
+        {"variants/softmax_oprf/features": {"family": "trigonometric"}},
+        ["variants.softmax_oprf.features.family"],
+        "not allowed in training",
+    ),
+    (
+        {"variants/softmax_hyperbolic/features": {"family": "hyperbolic", "d_r": 25}},
+        ["variants.softmax_hyperbolic.features.d_r"],
+        "must be a multiple of 2",
+    ),
+    (
+        {"variants/softmax_elu/features": {"family": "elu+1", "projection": "simplex"}},
+        ["variants.softmax_elu.features.projection"],
+        "must be left out",
+    ),
+    (
+        {"variants/exact_softmax/features": {"d_r": 12}},
+        ["variants.exact_softmax.features"],
+        "not allowed with attention: exact",
+    ),
+    (
+        {"variants/softmax_oprf/features/famly": "oprf"},
+        ["variants.softmax_oprf.features.famly"],
+        "did you mean 'family'?",
+    ),
+    ({"families/compared": {}}, ["families.compared"], "at least one"),
+    ({"families/compared/cosine": []}, ["families.compared.cosine"], "'cosine' is not allowed"),
+    ({"families/compared/elu+1": ["simplex"]}, ["families.compared.elu+1"], "must be left out"),
+    ({"families/compared/oprf": ["none"]}, ["families.compared.oprf[0]"], "independent"),
+    ({"families/compared/positive": ["simplex"]}, ["families.compared"], "is missing"),
+    ({"families/compared/positive": None}, ["families.compared"], "is missing"),
+    ({"families/d_r": [12, 25]}, ["families.d_r"], "25 is not allowed with family: hyperbolic"),
+    ({"families/d_r": [12, 24]}, ["families.d_r"], "1200 is missing; must be there"),
+    ({"families": None}, ["families"], "must be there for the figure families"),
+    ({"approximation": None, "figures": {}}, ["approximation"], "for the section families"),
+    ({"figures/families/setting": "n16"}, ["figures.families.setting"], "'n16' is not a setting"),
+    (
+        {"figures/families/setting": "n15_multitask"},
+        ["figures.families.setting"],
+        "is not in approximation.settings",
+    ),
+    ({"families/trained/base": "softmx"}, ["families.trained.base"], "mean 'softmax'?"),
+    ({"families/trained/setting": "n31"}, ["families.trained.variants"], "is trained in n15"),
+    (
+        {"families/trained/variants": ["exact_softmax"]},
+        ["families.trained.variants"],
+        "attention: kernel",
+    ),
     # numbers and keys that JSON does not have
     ({"variants/negative/beta": float("inf")}, ["variants.negative.beta"], "a finite number"),
     ({"variants/softmax/learning_rate": float("nan")}, ["variants.softmax.learning_rate"], "nan"),
@@ -200,7 +267,7 @@ def test_a_sound_config_has_no_problem(config: Config) -> None:
 
 def test_figures_and_their_data_can_be_left_out(config: Config) -> None:
     config["figures"] = {"figure_8": config["figures"]["figure_8"]}
-    del config["approximation"]
+    del config["approximation"], config["families"]
     experiment = read_experiment(config, SCHEMA)
     assert "trajectories/n31/softmax" in experiment.tables
     assert {"approximation", "matrices", "diagram"}.isdisjoint(experiment.tables)
@@ -216,6 +283,30 @@ def test_what_a_job_uses_does_not_depend_on_the_order_of_keys(config: Config) ->
         assert ours.pretrain(cell.setting, cell.variant) == theirs.pretrain(
             cell.setting, cell.variant
         )
+
+
+def test_a_variant_has_the_features_of_all_but_for_its_own(config: Config) -> None:
+    config["features"] = {"family": "oprf", "projection": "simplex", "d_r": 1200}
+    config["families"]["compared"] = {"oprf": ["simplex"]}
+    own = {
+        "softmax": None,
+        "softmax_orthogonal": {"projection": "orthogonal"},
+        "softmax_simplex": {"d_r": 600},
+        "softmax_sderf": {"family": "sderf"},
+        "softmax_elu": {"family": "elu+1"},
+        "softmax_oprf": {"family": "my_features:Halton", "d_r": 7},
+    }
+    change(config, {f"variants/{name}/features": value for name, value in own.items() if value})
+    experiment = read_experiment(config, SCHEMA)
+    assert [experiment.features(name) for name in own] == [
+        {"family": "oprf", "projection": "simplex", "d_r": 1200},
+        {"family": "oprf", "projection": "orthogonal", "d_r": 1200},
+        {"family": "oprf", "projection": "simplex", "d_r": 600},
+        {"family": "sderf", "d_r": 1200},
+        {"family": "elu+1", "d_r": 1200},
+        {"family": "my_features:Halton", "d_r": 7},
+    ]
+    assert json.loads(experiment.pretrain("n15", "softmax_elu"))["features"]["family"] == "elu+1"
 
 
 # The schema
@@ -269,8 +360,12 @@ def test_the_schema_and_the_package_know_the_same_things() -> None:
     entry = SCHEMA["properties"]["variants"]["additionalProperties"]
     assert set(entry["properties"]["model"]["enum"]) == set(VARIANTS)
     assert set(SCHEMA["properties"]["figures"]["properties"]) == set(FIGURE_TABLES)
-    families = SCHEMA["properties"]["features"]["properties"]["family"]["enum"]
-    assert set(families) <= set(FAMILIES)
+    assert set(KNOWN) == set(FAMILIES)
+    for name, known in KNOWN.items():
+        family = FAMILIES[name]
+        told = (family.projections, family.multiple, family.nonnegative)
+        assert told == (known.projections, known.multiple, known.nonnegative)
+    assert tuple(SCHEMA["$defs"]["projection"]["enum"]) == Family.projections
 
 
 def test_the_config_names_its_schema() -> None:

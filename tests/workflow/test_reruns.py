@@ -17,6 +17,7 @@ from ..project import ROOT, Project
 
 Outdated = Callable[..., dict[str, str]]
 
+FAMILY_TABLES = ("tables/families", "tables/family_closed_forms", "tables/family_requirements")
 VERDICTS = {"tables/claims"}
 """What hangs on nearly everything."""
 
@@ -185,7 +186,18 @@ def test_the_seed_reruns_everything(smoke: Project, with_config: Callable[[str],
         (
             "approximation: {repeats: 3}",
             {"approximation/n15", "approximation/n31", "tables/approximation", "tables/matrices"}
-            | drawn_from("approximation", "matrices"),
+            | {"families/n15", "families/n31", *FAMILY_TABLES}
+            | drawn_from("approximation", "matrices", "families"),
+        ),
+        (
+            "families: {compared: {sderf: [simplex]}}",
+            {"families/n15", "families/n31", *FAMILY_TABLES} | drawn_from("families"),
+        ),
+        (
+            "variants: {softmax_oprf: {features: {projection: simplex}}}",
+            {"pretrained/n15/softmax_oprf", "equivalence/n15/softmax_oprf"}
+            | {"tables/pretraining", "tables/equivalence", "tables/family_training"}
+            | drawn_from("pretraining"),
         ),
         ("execution: {device: cpu}", set()),
         ("variants: {softmax: {attention: kernel}}", set()),

@@ -15,6 +15,7 @@ sys.path.insert(0, str(SOURCE))
 
 from icl_contrastive.closure import import_closure
 from icl_contrastive.config import FIGURE_TABLES, ConfigError, check_file, read_experiment
+from icl_contrastive.plug_ins import plug_in_module
 from icl_contrastive.report.numbers import CaptionNumbers
 
 
@@ -67,6 +68,25 @@ def as_input(path):
     return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
 
 
+def own_code(*families):
+    """Source files of the families that are the user's own, as inputs, where they can be found."""
+    folders = [os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    found = set()
+    for name in filter(None, map(plug_in_module, families)):
+        for folder in folders:
+            try:
+                found.update(map(as_input, import_closure(name, Path(os.path.realpath(folder)))))
+                break
+            except FileNotFoundError:
+                pass  # it may be in the next one, or an installed package
+    return sorted(found)
+
+
+def own_code_of(variant):
+    """Source files of the variant's family, if it is the user's own."""
+    return own_code(experiment.features(variant)["family"])
+
+
 def figure_tables(figure):
     """The tables that a figure is drawn from, by the name of the option that takes them."""
     return {
@@ -90,10 +110,10 @@ def caption_numbers(figure):
 DAGSettings.max_checksum_file_size = property(lambda _: sys.maxsize, lambda _, limit: None)
 
 # `python` in a rule is the interpreter that runs Snakemake, and the package is the one beside this
-# file, whatever else is installed. A prefix is no part of a rule: a project or an environment that
-# has moved is not run again.
+# file, whatever else is installed or on PYTHONPATH. A prefix is no part of a rule: a project or an
+# environment that has moved is not run again.
 interpreter = "python" if workflow.deployment_settings.deployment_method else sys.executable
 shell.prefix(
-    "set -euo pipefail; export PYTHONSAFEPATH=1 PYTHONPATH={SOURCE:q}; "
+    "set -euo pipefail; export PYTHONSAFEPATH=1 PYTHONPATH={SOURCE:q}${{PYTHONPATH:+:$PYTHONPATH}}; "
     'python() {{ command {interpreter:q} "$@"; }}; '
 )

@@ -8,6 +8,7 @@ weights, features and learning curves, first axis: run. Its progress is shown as
 rule pretrain:
     input:
         code=code("steps.pretrain"),
+        own=lambda wildcards: own_code_of(wildcards.variant),
         data="results/data/{setting}.safetensors",
     output:
         "results/pretrained/{setting}/{variant}.safetensors",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from icl_contrastive.config.experiment import FIGURE_TABLES, FIGURES_WITH_D_R, Experiment
+from icl_contrastive.config.families import Known, feature_problems
 from icl_contrastive.config.schema import as_list, listed, meant, one_of, show
 
 
 def disagreements(experiment: Experiment) -> Iterator[str]:
     """A line for each problem: the key, its value, and what is allowed there."""
     yield from _names(experiment)
+    yield from feature_problems(experiment.config["features"], "features.{}".format, trained=True)
     for entry in experiment.entries:
         yield from _variant(experiment, entry)
     yield from _limit(experiment, "equivalence.prompts", 1, "test_prompts")
@@ -28,6 +31,10 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
         yield from _approximation(experiment, measured)
     elif measured:
         yield f"approximation: missing; must be there for figures {listed(measured)}"
+    if "families" in experiment.config:
+        yield from _families(experiment)
+    elif "families" in experiment.figures:
+        yield "families: missing; must be there for the figure families"
     if "controls" in experiment.config:
         yield from _controls(experiment)
     elif "controls" in experiment.figures:
@@ -59,6 +66,11 @@ def _variant(experiment: Experiment, entry: str) -> Iterator[str]:
     key, values = f"variants.{entry}", experiment.config["variants"][entry]
     for setting in values["settings"]:
         yield from _setting(experiment, f"{key}.settings", setting)
+    if "features" in values:
+        if values.get("attention") == "exact":
+            yield f"{key}.features: not allowed with attention: exact, which has no features"
+        features = experiment.features(experiment.entries[entry][0].name)
+        yield from feature_problems(features, f"{key}.features.{{}}".format, trained=True)
     if values["model"] == "augmented" and values["g1"] + values["g2"] == 0:
         yield f"{key}.g1: 0 is not allowed with g2: 0; one of them must be 1 or 2"
     if values.get("form") == "eq15" and 1 in as_list(values["alpha"]):
@@ -91,18 +103,64 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
         if d_r not in values["d_r"]:
             yield f"approximation.shown: {d_r} is not in d_r; must be {one_of(values['d_r'])}"
     for figure in measured:
-        setting = experiment.figures[figure]["setting"]
-        if setting in experiment.settings and setting not in values["settings"]:
-            yield (
-                f"figures.{figure}.setting: {setting!r} is not in approximation.settings; must be "
-                f"{one_of(values['settings'])}"
-            )
+        yield from _measured(experiment, figure)
     d_r = experiment.config["features"]["d_r"]
     compared = [f for f in measured if f in FIGURES_WITH_D_R and "matrices" in FIGURE_TABLES[f]]
     if compared and d_r not in values["shown"]:
         yield (
             f"features.d_r: {d_r} is not in approximation.shown, as {listed(compared)} needs; must "
             f"be {one_of(values['shown'])}"
+        )
+
+
+def _families(experiment: Experiment) -> Iterator[str]:
+    values = experiment.config["families"]
+    for name, projections in values["compared"].items():
+        keys = dict.fromkeys(("family", "projection"), f"families.compared.{name}")
+        keys |= {"d_r": "families.d_r"}
+        for projection, d_r in product(projections or [None], values["d_r"]):
+            entry = {"family": name, "projection": projection, "d_r": d_r}
+            yield from feature_problems(entry, keys.__getitem__, trained=False)
+    if "approximation" not in experiment.config:
+        yield "approximation: missing; must be there for the section families"
+    elif experiment.approximation_variant in experiment.variants:
+        features = experiment.features(experiment.approximation_variant)
+        projections = values["compared"].get(features["family"])
+        projection = features.get("projection", Known().projections[0])
+        if projections is None or (projections and projection not in projections):
+            yield (
+                f"families.compared: {features['family']!r} with projection: {projection} is "
+                "missing; must be there, since it is what the others are compared with"
+            )
+        if features["d_r"] not in values["d_r"]:
+            yield (
+                f"families.d_r: {features['d_r']} is missing; must be there, since the error with "
+                "so many features is what the others are compared by"
+            )
+        if "families" in experiment.figures:
+            yield from _measured(experiment, "families")
+    trained = values.get("trained")
+    if trained is not None:
+        key, setting = "families.trained", trained["setting"]
+        yield from _setting(experiment, f"{key}.setting", setting)
+        for role in ("base", "variants"):
+            for name in as_list(trained[role]):
+                yield from _cell(experiment, f"{key}.{role}", setting, name)
+                if name in experiment.variants and not experiment.has_features(name):
+                    yield (
+                        f"{key}.{role}: {name!r} is not allowed; must be a variant with "
+                        "attention: kernel, since it has random features"
+                    )
+
+
+def _measured(experiment: Experiment, figure: str) -> Iterator[str]:
+    """The figure's setting must be one in which the approximation is measured."""
+    setting = experiment.figures[figure]["setting"]
+    measured = experiment.approximation_settings
+    if setting in experiment.settings and setting not in measured:
+        yield (
+            f"figures.{figure}.setting: {setting!r} is not in approximation.settings; must be "
+            f"{one_of(measured)}"
         )
 
 

@@ -25,6 +25,7 @@ FIGURE_TABLES: dict[str, tuple[str, ...]] = {
     "figure_10": ("trajectory",),
     "multitask": ("pretraining",),
     "cosine": ("trajectory",),
+    "families": ("families", "family_closed_forms", "family_requirements"),
     "controls": ("controls",),
     "training_length": ("training_length",),
 }
@@ -41,12 +42,14 @@ class Variant:
     Attributes:
         model: the hyperparameters, with the kind of layer under ``model``.
         settings: the settings in which it is trained.
+        features: keys of the random features that are its own.
     """
 
     name: str
     model: dict[str, Any]
     learning_rate: float
     settings: tuple[str, ...]
+    features: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,35 @@ class Experiment:
         return settings
 
     @property
+    def family_settings(self) -> list[str]:
+        """The settings in which random-feature families are compared."""
+        return self.approximation_settings if "families" in self.config else []
+
+    @property
+    def trained_family_cells(self) -> list[Cell]:
+        """The cells that differ in their random features and are compared, the base first."""
+        trained = self.config.get("families", {}).get("trained")
+        if trained is None:
+            return []
+        return [Cell(trained["setting"], name) for name in (trained["base"], *trained["variants"])]
+
+    @property
+    def compared_families(self) -> list[dict[str, Any]]:
+        """The families that are compared, as entries of features."""
+        return [
+            {"family": name} | ({} if projection is None else {"projection": projection})
+            for name, projections in self.config["families"]["compared"].items()
+            for projection in projections or [None]
+        ]
+
+    def features(self, variant: str) -> dict[str, Any]:
+        """The random features of a variant: its own keys, and otherwise those of all."""
+        own, shared = self.variants[variant].features, dict(self.config["features"])
+        if own.get("family", shared["family"]) != shared["family"]:
+            shared.pop("projection", None)
+        return shared | own
+
+    @property
     def control_settings(self) -> list[str]:
         """The settings in which the layer is compared with its controls."""
         settings: list[str] = self.config.get("controls", {}).get("settings", [])
@@ -144,11 +176,14 @@ class Experiment:
     def tables(self) -> list[str]:
         """The tables, by name below their folder."""
         measured = ["approximation", "matrices"] if self.approximation_settings else []
+        families = ["families", "family_closed_forms", "family_requirements"]
+        families = families if self.family_settings else []
+        trained = ["family_training"] if self.trained_family_cells else []
         diagram = ["diagram"] if self.diagrams else []
         compared = ["controls"] if self.control_settings else []
         longer = ["training_length"] if self.long_settings else []
         trajectories = [f"trajectories/{cell}" for cell in self.trajectory_cells]
-        optional = [*measured, *diagram, *compared, *longer, *trajectories]
+        optional = [*measured, *families, *trained, *diagram, *compared, *longer, *trajectories]
         return ["pretraining", "equivalence", *optional]
 
     def figure_table(self, figure: str, table: str) -> str:
@@ -210,6 +245,32 @@ class Experiment:
             }
         )
 
+    def families(self, setting: str) -> str:
+        approximation = self.config["approximation"]
+        return _json(
+            {
+                **self._layer(setting, self.approximation_variant),
+                "seed": self.config["seed"],
+                **{key: approximation[key] for key in ("run", "prompt", "repeats")},
+                "d_r": self.config["families"]["d_r"],
+                "compared": self.compared_families,
+            }
+        )
+
+    def family_requirements(self) -> str:
+        tokens = {name: self.settings[name]["demonstrations"] + 1 for name in self.family_settings}
+        return _json(
+            {
+                "seed": self.config["seed"],
+                "d": sum(self.config["task"].values()),
+                "tokens": tokens,
+                "features": self.features(self.approximation_variant),
+            }
+        )
+
+    def family_training(self) -> str:
+        return _json({"seed": self.config["seed"]})
+
     def trajectory(self, setting: str, variant: str) -> str:
         return _json({"setting": setting, "variant": variant})
 
@@ -258,6 +319,9 @@ class Experiment:
         figure = dict(self.figures[name])
         if name in FIGURES_WITH_D_R:
             figure["d_r"] = self.config["features"]["d_r"]
+        if name == "families":
+            features = self.features(self.approximation_variant)
+            figure["features"] = {"projection": "independent"} | features
         if name == "multitask":
             figure["task"] = self.config["task"]
         if name == "training_length":
@@ -279,7 +343,7 @@ class Experiment:
             "setting": setting,
             "variant": variant,
             "model": self.variants[variant].model,
-            "features": self.config["features"],
+            "features": self.features(variant),
         }
 
     def _hyperparameters(self, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -307,15 +371,16 @@ class Experiment:
 
 def _expand(name: str, entry: Mapping[str, Any]) -> list[Variant]:
     """The variants of a config entry: one for each point of the grid of its lists."""
-    model = {k: v for k, v in entry.items() if k not in ("learning_rate", "settings")}
+    about_training = ("learning_rate", "settings", "features")
+    model = {k: v for k, v in entry.items() if k not in about_training}
     grid = {key: value for key, value in model.items() if isinstance(value, list)}
     variants = []
     for point in product(*grid.values()):
         values = dict(zip(grid, point, strict=True))
         suffix = "".join(f"_{key}{value:g}" for key, value in values.items())
-        variants.append(
-            Variant(name + suffix, model | values, entry["learning_rate"], tuple(entry["settings"]))
-        )
+        settings, features = tuple(entry["settings"]), entry.get("features", {})
+        full = name + suffix
+        variants.append(Variant(full, model | values, entry["learning_rate"], settings, features))
     return variants
 
 

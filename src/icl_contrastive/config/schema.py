@@ -154,7 +154,7 @@ def _resolve(part: Schema, schema: Schema) -> Schema:
     if "$ref" not in part:
         return part
     definition: Schema = schema["$defs"][part["$ref"].removeprefix("#/$defs/")]
-    return definition
+    return {**definition, **{key: value for key, value in part.items() if key != "$ref"}}
 
 
 def _looks_like_a_number(value: Any) -> bool:

@@ -96,6 +96,7 @@ _COLUMNS: dict[str, dict[str, type]] = {
         "repeat": int,
         "matrix": str,
         "mse": float,
+        "mae": float,
     },
     "family_closed_forms": {
         "setting": str,

@@ -1,0 +1,56 @@
+"""Classes of the user's own, named in the config as ``module:Class``: ``my_features:Halton``.
+
+The module is one that can be imported, or a file in the working directory.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_NAME = r"[A-Za-z_]\w*"
+_PLUG_IN = re.compile(rf"(?P<module>{_NAME}(?:\.{_NAME})*):(?P<name>{_NAME})", re.ASCII)
+
+
+class PlugInError(ValueError):
+    """A class that the config names and that there is not; the message says what is wrong."""
+
+
+def plug_in_module(name: str) -> str | None:
+    """The module in a name of the form ``module:Class``; None for any other text."""
+    match = _PLUG_IN.fullmatch(name)
+    return match and match["module"]
+
+
+def load_plug_in(name: str, base: type[T]) -> type[T]:
+    """The class of a name ``module:Class``, which must be derived from ``base``.
+
+    Nothing but the import of that module is run.
+
+    Raises PlugInError.
+    """
+    match = _PLUG_IN.fullmatch(name)
+    if match is None:
+        raise PlugInError(f"{name!r} is not of the form module:Class")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # at the end: nothing there can stand in for an installed module
+    try:
+        module = import_module(match["module"])
+    except ImportError as error:
+        raise PlugInError(
+            f"the module of {name!r} cannot be imported ({error}); it must lie in the working "
+            "directory or on PYTHONPATH"
+        ) from error
+    found = getattr(module, match["name"], None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise PlugInError(
+            f"{match['name']!r} in the module {module.__name__} is not a class derived from "
+            f"{base.__module__}.{base.__name__}"
+        )
+    return found
