@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of one layer, each (..., d, d); augmentations (..., layers, d, d) or None."""
+    """Weights of one layer, each (..., d, d); augmentations (..., layers, d, d) or None.
+
+    ``scale`` is the factor on keys and queries, (...); None is d_out^(−1/4), see ``project``.
+    """
 
     W_Q: Tensor
     W_K: Tensor
     W_V: Tensor
     g1: Tensor | None = None
     g2: Tensor | None = None
+    scale: Tensor | None = None
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Weights:
@@ -58,7 +62,9 @@ def project(weights: Weights, tokens: Tensor) -> Projections:
     The scaling is that of section 3.1: the product of a scaled query and a scaled key carries
     the 1/√d_out of Eq. 1, so that φ needs none.
     """
-    scale = tokens.shape[-1] ** -0.25
+    scale: float | Tensor = tokens.shape[-1] ** -0.25
+    if weights.scale is not None:
+        scale = weights.scale[..., None, None]
     return Projections(
         scale * (tokens @ weights.W_Q.mT),
         scale * augment(tokens @ weights.W_K.mT, weights.g2),

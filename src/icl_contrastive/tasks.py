@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from icl_contrastive.streams import stream
 
 Array = npt.NDArray[np.float32]
 
@@ -47,3 +51,23 @@ def sample_prompts(
     tokens = np.concatenate([x, y], axis=-1)
     tokens[:, -1, d_x:] = 0
     return Prompts(tokens, y[:, -1].copy())
+
+
+def sample_part(
+    shape: Mapping[str, Any], run: int, part: str, count: int, *more: str | int
+) -> tuple[Array, Prompts]:
+    """Tasks (1 or count, d_y, d_x) and ``count`` prompts of one run of a setting.
+
+    Args:
+        shape: ``seed``, ``setting``, ``tasks``, ``demonstrations``, ``d_x``, ``d_y``.
+        run: the run's number.
+        part: ``train`` or ``test``.
+        count: number of prompts.
+        more: names further prompts of the same part.
+    """
+    seed, setting = shape["seed"], shape["setting"]
+    shared = shape["tasks"] == "shared"
+    names = ("task", setting, run) if shared else ("task", setting, run, part, *more)
+    tasks = sample_task(stream(seed, *names), shape["d_y"], shape["d_x"], 1 if shared else count)
+    rng = stream(seed, "prompts", setting, run, part, *more)
+    return tasks, sample_prompts(rng, tasks, count, shape["demonstrations"])

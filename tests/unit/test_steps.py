@@ -56,6 +56,7 @@ def command(step: str, config: dict[str, Any] | None, paths: dict[str, Any]) -> 
 def run_here(step: str, config: dict[str, Any] | None = None, **paths: Any) -> None:
     """Run a step as ``python -m`` does, in this process."""
     module, *arguments = command(step, config, paths)
+    sys.modules.pop(module, None)  # runpy warns of a module that is imported already
     before = sys.argv
     sys.argv = [module, *arguments]
     try:

@@ -179,6 +179,7 @@ def _allowed(part: Schema) -> str:
         "integer": "an integer",
         "number": "a number",
         "string": "text",
+        "boolean": "true or false",
         "array": "a list",
         "object": "a mapping of keys to values",
     }[types[0]]

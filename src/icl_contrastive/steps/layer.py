@@ -30,7 +30,7 @@ class Layer(NamedTuple):
 def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:
     """The layer of the runs that the index picks, in the precision asked for."""
     arrays, made_by = _load(path)
-    tensors = {name: torch.from_numpy(array[runs]).to(dtype) for name, array in arrays.items()}
+    tensors = {name: torch.as_tensor(array[runs]).to(dtype) for name, array in arrays.items()}
     family = load_family(made_by["features"])
     return Layer(Weights.from_tensors(tensors), family.feature_map(tensors))
 

@@ -10,14 +10,27 @@ import numpy as np
 from icl_contrastive.artifacts import load_tensors, save_tensors
 from icl_contrastive.steps.common import StepError, run_step
 from icl_contrastive.steps.family import load_family
-from icl_contrastive.tasks import Prompts
+from icl_contrastive.tasks import Prompts, sample_part
 from icl_contrastive.training import TrainingDivergedError, pretrain
 from icl_contrastive.variants import build_variant
+
+OPTIONAL = ("init", "scaling", "omega", "batch", "checkpoints")
+"""Arguments of ``pretrain`` whose defaults are its own."""
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write weights, features, the curves ``train_mse``, ``test_mse`` (run, epoch), checkpoints."""
-    data, _ = load_tensors(arguments.data)
+    data, sampled_by = load_tensors(arguments.data)
+
+    def fresh_prompts(epoch: int) -> Prompts:
+        """As the first epoch's, from the same tasks."""
+        count = sampled_by["prompts"]
+        parts = [
+            sample_part(sampled_by, run, "train", count, "epoch", epoch)[1]
+            for run in range(config["runs"])
+        ]
+        return Prompts(np.stack([p.tokens for p in parts]), np.stack([p.targets for p in parts]))
+
     try:
         pretrained = pretrain(
             Prompts(data["train_tokens"], data["train_targets"]),
@@ -29,8 +42,9 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             d_r=config["features"]["d_r"],
             learning_rate=config["learning_rate"],
             epochs=config["epochs"],
-            checkpoints=config.get("checkpoints", ()),
+            fresh_prompts=fresh_prompts if config.get("prompts") == "fresh" else None,
             device=arguments.device,
+            **{key: config[key] for key in OPTIONAL if key in config},
         )
     except TrainingDivergedError as error:
         raise StepError(

@@ -1,4 +1,7 @@
-"""Pretraining of one variant: all runs of a job, by SGD with one prompt per step (A.3)."""
+"""Pretraining of one variant: all runs of a job, by SGD (A.3).
+
+What the paper leaves open is an argument of ``pretrain``, whose default is the project's choice.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float32]
 Device = Literal["auto", "cpu", "cuda"]
+Init = Literal["uniform", "normal", "standard_normal"]
+Omega = Literal["kept", "per_epoch", "per_step"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +43,8 @@ class Pretrained:
     Attributes:
         tensors: ``W_Q``, ``W_K``, ``W_V`` (R, d, d); ``g1``, ``g2`` (R, layers, d, d) if there
             are any; unless attention is exact, the arrays that fix the features, for most families
-            ``omega`` (R, m, d) and ``log_weight`` (R, m).
+            ``omega`` (R, m, d) and ``log_weight`` (R, m); ``scale`` (R,), the factor on keys and
+            queries, if it is not that of section 3.1.
         train_mse: (R, epochs), mean of the squared errors met during the epoch (A.3).
         test_mse: (R, epochs), mean squared error on the held-out prompts after the epoch.
         checkpoints: the weights after the epochs that were asked for, by epoch.
@@ -51,17 +57,21 @@ class Pretrained:
 
 
 def initial_weights(
-    variant: Variant, d: int, seed: int, setting: str, run: int
+    variant: Variant, d: int, seed: int, setting: str, run: int, init: Init = "uniform"
 ) -> dict[str, Array]:
-    """U(−1/√d, 1/√d) for every matrix, each from a stream of its own.
+    """Every matrix from a stream of its own.
 
-    Variants of one setting and run start from the same W_Q, W_K and W_V.
+    ``uniform`` is U(−1/√d, 1/√d), ``normal`` N(0, 1/d), ``standard_normal`` N(0, 1). Variants of
+    one setting and run start from the same W_Q, W_K and W_V.
     """
 
     def draw(name: str, *shape: int) -> Array:
         rng = stream(seed, "initial weights", setting, run, name)
         bound = 1 / math.sqrt(d)
-        return rng.uniform(-bound, bound, (*shape, d, d)).astype(np.float32)
+        if init == "uniform":
+            return rng.uniform(-bound, bound, (*shape, d, d)).astype(np.float32)
+        deviation = bound if init == "normal" else 1.0
+        return (deviation * rng.standard_normal((*shape, d, d))).astype(np.float32)
 
     weights = {name: draw(name) for name in ("W_Q", "W_K", "W_V")}
     for name, layers in (("g1", variant.g1), ("g2", variant.g2)):
@@ -70,16 +80,19 @@ def initial_weights(
     return weights
 
 
-def initial_statistics(weights: dict[str, Array], tokens: Array) -> Statistics:
+def initial_statistics(
+    weights: dict[str, Array], tokens: Array, scale: float | None = None
+) -> Statistics:
     """Of the keys and of the query tokens' queries that training starts with.
 
     Args:
         weights: those of one run.
         tokens: its training prompts, (prompts, n, d).
+        scale: factor on keys and queries, d^(−1/4) by default.
     """
     from scipy.special import ndtr
 
-    scale = tokens.shape[-1] ** -0.25
+    scale = tokens.shape[-1] ** -0.25 if scale is None else scale
     keys = tokens @ weights["W_K"].T
     for layer in weights.get("g2", ()):
         keys = keys @ layer.T
@@ -109,6 +122,11 @@ def pretrain(
     d_r: int = 1200,
     learning_rate: float = 0.003,
     epochs: int = 50,
+    init: Init = "uniform",
+    scaling: bool = True,
+    omega: Omega = "kept",
+    fresh_prompts: Callable[[int], Prompts] | None = None,
+    batch: int = 1,
     checkpoints: Collection[int] = (),
     device: Device = "auto",
 ) -> Pretrained:
@@ -117,14 +135,21 @@ def pretrain(
     Args:
         prompts: tokens (R, prompts, N + 1, d), targets (R, prompts, d_y).
         test_prompts: held-out ones likewise.
-        variant: the layer; ω is drawn once per run and kept.
+        variant: the layer.
         seed: names the random streams of ω and of the initial weights.
         setting: likewise.
         family: of the random features, unless the variant's attention is exact; positive features
             by default.
         d_r: number of random features.
-        learning_rate: of SGD on ‖ŷ − y‖², one prompt per step.
+        learning_rate: of SGD on ‖ŷ − y‖².
         epochs: passes over the prompts.
+        init: see ``initial_weights``.
+        scaling: whether keys and queries are scaled by d^(−1/4) (section 3.1) or not at all.
+        omega: one draw of the features for the whole run, for each epoch or for each step; the
+            last one is in the result, and the held-out error is measured with it.
+        fresh_prompts: the prompts of an epoch from the second on, counted from 1; without it, all
+            epochs have the same.
+        batch: prompts per step, whose gradients are averaged; an epoch ends a batch.
         checkpoints: epochs after which the weights are kept.
         device: ``cpu`` runs the compiled loop, ``cuda`` all runs in one torch program, which also
             trains with features that the loop is not made for.
@@ -137,26 +162,41 @@ def pretrain(
     if not family.nonnegative:
         raise ValueError(f"{family!r} features can be negative: no layer is trained with them")
     runs, _, n, d = prompts.tokens.shape
-    start = [initial_weights(variant, d, seed, setting, run) for run in range(runs)]
+    start = [initial_weights(variant, d, seed, setting, run, init) for run in range(runs)]
     weights = {name: np.stack([one[name] for one in start]) for name in start[0]}
-    features = None
-    if variant.attention == "kernel":
-        draws = []
-        for run in range(runs):
-            known = None
-            if family.uses_statistics:
-                known = initial_statistics(start[run], prompts.tokens[run])
-            draws.append(family.draw(stream(seed, "omega", setting, run), d, d_r, known))
-        features = {name: np.stack([one[name] for one in draws]) for name in draws[0]}
+    scale = None if scaling else 1.0
+    generators = [stream(seed, "omega", setting, run) for run in range(runs)]
+    known: list[Statistics | None] = [None] * runs
+    if family.uses_statistics:
+        known = [initial_statistics(start[run], prompts.tokens[run], scale) for run in range(runs)]
 
+    def draw() -> dict[str, Array]:
+        pairs = zip(generators, known, strict=True)
+        draws = [family.draw(rng, d, d_r, statistics) for rng, statistics in pairs]
+        return {name: np.stack([one[name] for one in draws]) for name in draws[0]}
+
+    features = draw() if variant.attention == "kernel" else None
     mixing, d_y = variant.mixing(n - 1), prompts.targets.shape[-1]
-    trainer = _trainer(resolve_device(device), weights, family, features, mixing, d_y)
+    trainer = _trainer(resolve_device(device), weights, family, features, mixing, d_y, scale)
     train_mse = np.empty((runs, epochs), np.float32)
     test_mse = np.empty((runs, epochs), np.float32)
     kept = {}
     began = time.monotonic()
     for epoch in range(epochs):
-        train_mse[:, epoch] = trainer.train(prompts.tokens, prompts.targets, learning_rate)
+        if epoch and fresh_prompts is not None:
+            prompts = fresh_prompts(epoch + 1)
+        count = prompts.tokens.shape[1]
+        part = batch if omega == "per_step" else count  # prompts that share a draw
+        errors = np.zeros(runs)
+        for first in range(0, count, part):
+            if features is not None and omega != "kept" and (epoch or first):
+                features = draw()
+                trainer.redraw(features)
+            some = slice(first, first + part)
+            tokens, targets = prompts.tokens[:, some], prompts.targets[:, some]
+            share = tokens.shape[1] / count
+            errors += share * trainer.train(tokens, targets, learning_rate, batch)
+        train_mse[:, epoch] = errors
         test_mse[:, epoch] = trainer.evaluate(test_prompts.tokens, test_prompts.targets)
         for curve, what in ((train_mse, "training"), (test_mse, "held-out")):
             diverged = ~np.isfinite(curve[:, epoch])
@@ -176,14 +216,20 @@ def pretrain(
             np.median(test_mse[:, epoch]),
             seconds / (epoch + 1) * (epochs - epoch - 1),
         )
-    return Pretrained(trainer.weights | (features or {}), train_mse, test_mse, kept)
+    tensors = trainer.weights | (features or {})
+    if scale is not None:
+        tensors["scale"] = np.full(runs, scale, np.float32)
+    return Pretrained(tensors, train_mse, test_mse, kept)
 
 
 class Trainer(Protocol):
     """All runs of a job; first axis of every array: run."""
 
-    def train(self, tokens: Array, targets: Array, learning_rate: float) -> Array:
-        """One SGD step per prompt; mean of the squared errors met, (R,)."""
+    def redraw(self, features: dict[str, Array]) -> None:
+        """Go on with other features, arrays of the same shapes."""
+
+    def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int) -> Array:
+        """One SGD step per batch of prompts; mean of the squared errors met, (R,)."""
 
     def evaluate(self, tokens: Array, targets: Array) -> Array:
         """Mean squared error over prompts, (R,)."""
@@ -200,12 +246,13 @@ def _trainer(
     features: dict[str, Array] | None,
     mixing: Mixing,
     d_y: int,
+    scale: float | None,
 ) -> Trainer:
     if device == "cuda" or (features is not None and not isinstance(family, ExponentialFamily)):
         from icl_contrastive.training.batched import BatchedRuns
 
-        return BatchedRuns(weights, family, features, mixing, d_y, device)
+        return BatchedRuns(weights, family, features, mixing, d_y, device, scale)
     from icl_contrastive.training.fused import FusedRuns
 
     omega, log_weight = (features["omega"], features["log_weight"]) if features else (None, None)
-    return FusedRuns(weights, omega, log_weight, mixing, d_y)
+    return FusedRuns(weights, omega, log_weight, mixing, d_y, scale)

@@ -38,6 +38,7 @@ class BatchedRuns:
         mixing: the variant's, for N demonstrations.
         d_y: number of label coordinates, the last ones of a token.
         device: torch's name of the device.
+        scale: factor on keys and queries, d^(−1/4) by default.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class BatchedRuns:
         mixing: Mixing,
         d_y: int,
         device: str,
+        scale: float | None = None,
     ) -> None:
         dtype = torch.as_tensor(weights["W_Q"]).dtype
 
@@ -56,10 +58,10 @@ class BatchedRuns:
 
         self._parameters = {name: place(array).requires_grad_() for name, array in weights.items()}
         self._weights = Weights.from_tensors(self._parameters)
-        self._features = None
-        if features is not None:
-            placed = {name: place(array) for name, array in features.items()}
-            self._features = family.feature_map(placed)
+        if scale is not None:
+            self._weights = replace(self._weights, scale=place(np.array(scale)))
+        self._arrays = {name: place(array) for name, array in (features or {}).items()}
+        self._features = family.feature_map(self._arrays) if features is not None else None
         constants: dict[str, Any] = {
             name: place(a) for name, a in vars(mixing).items() if a is not None
         }
@@ -74,13 +76,35 @@ class BatchedRuns:
         error = output[..., -self._d_y :] - targets
         return (error * error).sum(-1)
 
-    def train(self, tokens: Array, targets: Array, learning_rate: float) -> Array:
-        """One step per prompt: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
+    def redraw(self, features: dict[str, Array]) -> None:
+        """Go on with other features, arrays of the same shapes."""
+        for name, array in features.items():
+            self._arrays[name].copy_(self._place(array))
+
+    def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int = 1) -> Array:
+        """A step per batch: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
         all_tokens, all_targets = self._place(tokens), self._place(targets)
         prompts = tokens.shape[1]
         position = torch.zeros(1, dtype=torch.long, device=self._device)
         total = torch.zeros(tokens.shape[0], dtype=all_targets.dtype, device=self._device)
         parameters = list(self._parameters.values())
+        sums = [torch.zeros_like(parameter) for parameter in parameters]  # over a batch
+
+        def descend(gradients: tuple[Tensor, ...]) -> None:
+            if batch == 1:
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    parameter.sub_(gradient, alpha=learning_rate)
+                return
+            # A graph has no branches: before the end of a batch the step is zero, the sum kept.
+            inside = position % batch + 1
+            ends = (inside == batch) | (position + 1 == prompts)
+            rate = ends.to(all_tokens.dtype) * learning_rate / inside
+            for parameter, gradient, total_of_batch in zip(
+                parameters, gradients, sums, strict=True
+            ):
+                total_of_batch.add_(gradient)
+                parameter.sub_(rate * total_of_batch)
+                total_of_batch.mul_(~ends)
 
         def step() -> None:
             errors = self._squared_error(
@@ -89,23 +113,22 @@ class BatchedRuns:
             )
             gradients = torch.autograd.grad(errors.sum(), parameters)
             with torch.no_grad():
-                for parameter, gradient in zip(parameters, gradients, strict=True):
-                    parameter.sub_(gradient, alpha=learning_rate)
+                descend(gradients)
                 total.add_(errors.detach())
                 position.add_(1)
 
         if torch.device(self._device).type == "cuda":
-            self._replay(step, prompts, position, total)
+            self._replay(step, prompts, [position, total, *sums, *parameters])
         else:
             for _ in range(prompts):
                 step()
         return np.asarray((total / prompts).cpu())
 
-    def _replay(
-        self, step: Callable[[], None], steps: int, position: Tensor, total: Tensor
-    ) -> None:
-        """Run ``step`` as a CUDA graph of several steps, the remainder one by one."""
-        state = [position, total, *self._parameters.values()]
+    def _replay(self, step: Callable[[], None], steps: int, state: list[Tensor]) -> None:
+        """Run ``step`` as a CUDA graph of several steps, the remainder one by one.
+
+        Capturing it takes a step, after which ``state`` is put back.
+        """
         before = [tensor.detach().clone() for tensor in state]
         warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         warm_up.wait_stream(torch.cuda.current_stream())

@@ -578,17 +578,25 @@ def train_prompts(
     work: Workspace,
     tokens: Array,
     targets: Array,
-    learning_rate: Any,
+    batch: int,
+    rate: Any,
+    last_rate: Any,
 ) -> Any:
-    """One SGD step for each prompt in turn; the mean of the squared errors met on the way."""
+    """An SGD step after every ``batch`` prompts; the mean of the squared errors met on the way.
+
+    The rates are those of a step by the sum of a batch's gradients; the last batch may be smaller.
+    """
     squares = 0.0
     for p in range(tokens.shape[0]):
         forward(tokens[p], weights, kernel, mix, targets.shape[1], work, True)
         squares += squared_error(targets[p], tokens.shape[2], work)
         backward(weights, kernel, mix, work, gradients)
-        take_step(weights.query, gradients.query, learning_rate)
-        take_step(weights.key, gradients.key, learning_rate)
-        take_step(weights.value, gradients.value, learning_rate)
+        last = p + 1 == tokens.shape[0]
+        if last or (p + 1) % batch == 0:
+            step = last_rate if last else rate
+            take_step(weights.query, gradients.query, step)
+            take_step(weights.key, gradients.key, step)
+            take_step(weights.value, gradients.value, step)
     return squares / tokens.shape[0]
 
 
@@ -651,7 +659,9 @@ def build_mix(mixing: Mixing, dtype: Any) -> Mix:
     )
 
 
-def build_workspace(weights: Stacks, kernel: Kernel, mix: Mix, d_y: int) -> Workspace:
+def build_workspace(
+    weights: Stacks, kernel: Kernel, mix: Mix, d_y: int, scale: float | None
+) -> Workspace:
     """Memory for the prompts that the mixing is for."""
     dtype, (_, d, width) = weights.query.dtype, weights.query.shape
     n = mix.gain.size
@@ -686,7 +696,7 @@ def build_workspace(weights: Stacks, kernel: Kernel, mix: Mix, d_y: int) -> Work
         grad_attention=zeros(n),
         delta=zeros(rows, width),
         delta_below=zeros(rows, width),
-        scale=dtype.type(d**-0.25),
+        scale=dtype.type(d**-0.25 if scale is None else scale),
     )
 
 
@@ -699,6 +709,7 @@ class FusedRun:
         omega, log_weight: (m, d) and (m,), or None for the exact softmax.
         mixing: the variant's, for N demonstrations.
         d_y: number of label coordinates, the last ones of a token.
+        scale: factor on keys and queries, d^(−1/4) by default.
     """
 
     def __init__(
@@ -708,6 +719,7 @@ class FusedRun:
         log_weight: Array | None,
         mixing: Mixing,
         d_y: int,
+        scale: float | None = None,
     ) -> None:
         dtype, d = weights["W_Q"].dtype, len(weights["W_Q"])
         width = _ceil(d + 1, lanes(dtype))
@@ -722,13 +734,19 @@ class FusedRun:
         self._gradients = Stacks(*(np.zeros_like(array) for array in self._stacks))
         self._kernel = build_kernel(omega, log_weight, d, dtype)
         self._mix = build_mix(mixing, dtype)
-        self._work = build_workspace(self._stacks, self._kernel, self._mix, d_y)
+        self._work = build_workspace(self._stacks, self._kernel, self._mix, d_y, scale)
 
-    def train(self, tokens: Array, targets: Array, learning_rate: float) -> float:
-        """One step per prompt: tokens (prompts, n, d), targets (prompts, d_y) → mean error."""
-        rate = self._stacks.query.dtype.type(learning_rate)
-        arguments = (self._gradients, self._kernel, self._mix, self._work, tokens, targets, rate)
-        return float(train_prompts(self._stacks, *arguments))
+    def redraw(self, omega: Array, log_weight: Array) -> None:
+        """Go on with other features, of the same number."""
+        dtype, d = self._stacks.query.dtype, self._stacks.query.shape[1]
+        self._kernel = build_kernel(omega, log_weight, d, dtype)
+
+    def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int = 1) -> float:
+        """A step per batch: tokens (prompts, n, d), targets (prompts, d_y) → mean error."""
+        dtype, last = self._stacks.query.dtype.type, (len(tokens) - 1) % batch + 1
+        rates = dtype(learning_rate / batch), dtype(learning_rate / last)
+        arguments = (self._gradients, self._kernel, self._mix, self._work, tokens, targets, batch)
+        return float(train_prompts(self._stacks, *arguments, *rates))
 
     def evaluate(self, tokens: Array, targets: Array) -> float:
         """Mean squared error over prompts."""
@@ -758,6 +776,7 @@ class FusedRuns:
         log_weight: Array | None,
         mixing: Mixing,
         d_y: int,
+        scale: float | None = None,
     ) -> None:
         self._runs = [
             FusedRun(
@@ -766,14 +785,21 @@ class FusedRuns:
                 None if log_weight is None else log_weight[run],
                 mixing,
                 d_y,
+                scale,
             )
             for run in range(len(weights["W_Q"]))
         ]
 
-    def train(self, tokens: Array, targets: Array, learning_rate: float) -> Array:
-        """One step per prompt: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
+    def redraw(self, features: dict[str, Array]) -> None:
+        """Go on with other features, (R, m, d) and (R, m)."""
+        draws = zip(self._runs, features["omega"], features["log_weight"], strict=True)
+        for run, omega, log_weight in draws:
+            run.redraw(omega, log_weight)
+
+    def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int = 1) -> Array:
+        """A step per batch: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
         runs = zip(self._runs, tokens, targets, strict=True)
-        return np.array([run.train(t, y, learning_rate) for run, t, y in runs])
+        return np.array([run.train(t, y, learning_rate, batch) for run, t, y in runs])
 
     def evaluate(self, tokens: Array, targets: Array) -> Array:
         """Mean squared error over prompts, (R,)."""

@@ -1,0 +1,273 @@
+"""What the paper leaves open: each choice does what it says, in both trainers alike."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from icl_contrastive.artifacts import load_tensors
+from icl_contrastive.attention import Weights, predict
+from icl_contrastive.features.base import ExponentialFeatures
+from icl_contrastive.features.positive import Positive
+from icl_contrastive.steps import data as data_step
+from icl_contrastive.steps import pretrain as pretrain_step
+from icl_contrastive.steps.layer import load_layer, load_test_prompts
+from icl_contrastive.streams import stream
+from icl_contrastive.tasks import Prompts, sample_part, sample_prompts, sample_task
+from icl_contrastive.training import Init, Pretrained, initial_weights, pretrain
+from icl_contrastive.training.batched import BatchedRuns
+from icl_contrastive.training.fused import FusedRuns
+from icl_contrastive.variants import build_variant
+
+from .cases import MODELS, relative
+
+RUNS, N, D, M, PROMPTS, RATE = 2, 5, 6, 24, 23, 0.02
+CHOSEN = ("softmax", "g2", "eq15, negative alpha", "eq18")
+some_models = pytest.mark.parametrize("model", [MODELS[name] for name in CHOSEN], ids=CHOSEN)
+
+
+def starting_weights(model: dict[str, Any], init: Init = "uniform") -> dict[str, np.ndarray]:
+    variant = build_variant(model)
+    starts = [initial_weights(variant, D, 0, "n", run, init) for run in range(RUNS)]
+    return {n: np.stack([one[n] for one in starts]).astype(np.float64) for n in starts[0]}
+
+
+def draw_features(seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "omega": rng.standard_normal((RUNS, M, D)),
+        "log_weight": 0.3 * rng.standard_normal((RUNS, M)),
+    }
+
+
+def prompts(count: int = PROMPTS, seed: int = 0, dtype: Any = np.float64) -> Prompts:
+    rng = np.random.default_rng(seed)
+    sampled = [sample_prompts(rng, sample_task(rng, 1, D - 1), count, N) for _ in range(RUNS)]
+    tokens, targets = (np.stack([getattr(p, n) for p in sampled]) for n in ("tokens", "targets"))
+    return Prompts(tokens.astype(dtype), targets.astype(dtype))
+
+
+def training_data() -> tuple[np.ndarray, np.ndarray]:
+    sampled = prompts()
+    return sampled.tokens, sampled.targets
+
+
+def trainers(model: dict[str, Any], **options: Any) -> tuple[FusedRuns, BatchedRuns]:
+    weights, features = starting_weights(model), draw_features(1)
+    mixing = build_variant(model).mixing(N)
+    fused = FusedRuns(weights, features["omega"], features["log_weight"], mixing, 1, **options)
+    return fused, BatchedRuns(weights, Positive(), features, mixing, 1, "cpu", **options)
+
+
+def plain_descent(
+    model: dict[str, Any], batch: int, scale: float | None = None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Weights of all runs and mean errors met, by autograd on the batch's mean squared error."""
+    variant, (tokens, targets) = build_variant(model), training_data()
+    ends, errors = [], []
+    for run in range(RUNS):
+        start = {name: torch.from_numpy(a[run]) for name, a in starting_weights(model).items()}
+        draws = {name: torch.from_numpy(a[run]) for name, a in draw_features(1).items()}
+        features = ExponentialFeatures(draws["omega"], draws["log_weight"])
+        weights, met = start, 0.0
+        for first in range(0, PROMPTS, batch):
+            leaves = {name: tensor.clone().requires_grad_() for name, tensor in weights.items()}
+            layer = Weights.from_tensors(
+                leaves | ({} if scale is None else {"scale": torch.tensor(scale)})
+            )
+            some = slice(first, first + batch)
+            output = predict(layer, torch.from_numpy(tokens[run, some]), variant, features)
+            squares = (output[:, -1] - torch.from_numpy(targets[run, some, 0])) ** 2
+            gradients = torch.autograd.grad(squares.mean(), list(leaves.values()))
+            met += squares.sum().item()
+            steps = zip(weights.items(), gradients, strict=True)
+            weights = {name: tensor - RATE * gradient for (name, tensor), gradient in steps}
+        ends.append(weights)
+        errors.append(met / PROMPTS)
+    return {name: np.stack([one[name].numpy() for one in ends]) for name in ends[0]}, np.array(
+        errors
+    )
+
+
+@some_models
+@pytest.mark.parametrize("batch", [1, 4, PROMPTS, 100])
+def test_a_step_takes_the_mean_gradient_of_a_batch(model: dict[str, Any], batch: int) -> None:
+    """The last of 23 prompts in batches of 4 is a smaller batch."""
+    data = training_data()
+    expected, errors = plain_descent(model, batch)
+    for trainer in trainers(model):
+        np.testing.assert_allclose(trainer.train(*data, RATE, batch), errors, rtol=1e-10)
+        for name, array in trainer.weights.items():
+            assert relative(array, expected[name]) < 1e-10
+
+
+@some_models
+def test_without_scaling_keys_and_queries_are_as_projected(model: dict[str, Any]) -> None:
+    data = training_data()
+    expected, errors = plain_descent(model, 1, scale=1.0)
+    scaled, _ = plain_descent(model, 1)
+    assert relative(scaled["W_K"], expected["W_K"]) > 1e-3
+    for trainer in trainers(model, scale=1.0):
+        np.testing.assert_allclose(trainer.train(*data, RATE), errors, rtol=1e-10)
+        for name, array in trainer.weights.items():
+            assert relative(array, expected[name]) < 1e-10
+
+
+@some_models
+def test_redrawn_features_are_those_of_a_new_start(model: dict[str, Any]) -> None:
+    data = training_data()
+    other = draw_features(2)
+    fused, batched = trainers(model)
+    for trainer in (fused, batched):
+        trainer.redraw(other)
+    mixing = build_variant(model).mixing(N)
+    weights = starting_weights(model)
+    fresh = FusedRuns(weights, other["omega"], other["log_weight"], mixing, 1)
+    errors = fresh.train(*data, RATE)
+    np.testing.assert_array_equal(fused.train(*data, RATE), errors)
+    np.testing.assert_allclose(batched.train(*data, RATE), errors, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("init", "deviation"),
+    [("uniform", 1 / np.sqrt(3 * 400)), ("normal", 1 / 20), ("standard_normal", 1.0)],
+)
+def test_initial_weights(init: Init, deviation: float) -> None:
+    weights = initial_weights(build_variant(MODELS["g2"]), 400, 0, "n", 0, init)
+    for array in weights.values():
+        assert array.dtype == np.float32
+        assert array.std() == pytest.approx(deviation, rel=0.02)
+    bounded = max(np.abs(array).max() for array in weights.values()) <= 1 / 20
+    assert bounded == (init == "uniform")
+
+
+def train(**options: Any) -> Pretrained:
+    single = prompts(dtype=np.float32)
+    arguments: dict[str, Any] = {"seed": 1, "setting": "n", "d_r": M, "epochs": 3, "device": "cpu"}
+    return pretrain(single, single, build_variant(MODELS["softmax"]), **arguments | options)
+
+
+def test_the_defaults_are_the_project_s_choices() -> None:
+    default = train()
+    spelled = train(
+        init="uniform", scaling=True, omega="kept", fresh_prompts=None, batch=1, checkpoints=()
+    )
+    assert default.tensors.keys() == spelled.tensors.keys()
+    assert "scale" not in default.tensors
+    for name, array in default.tensors.items():
+        np.testing.assert_array_equal(array, spelled.tensors[name])
+
+
+@pytest.mark.parametrize(("omega", "draws"), [("kept", 1), ("per_epoch", 3), ("per_step", 36)])
+def test_features_are_drawn_as_often_as_asked(omega: str, draws: int) -> None:
+    """Per step, that is 12 times in an epoch with batches of 2; always from the same stream."""
+    found = train(omega=omega, batch=2)
+    for run in range(RUNS):
+        rng = stream(1, "omega", "n", run)
+        last = [Positive().draw(rng, D, M) for _ in range(draws)][-1]
+        np.testing.assert_array_equal(found.tensors["omega"][run], last["omega"])
+    assert np.isfinite(found.train_mse).all()
+
+
+def test_redrawing_changes_the_training() -> None:
+    kept, per_epoch, per_step = (train(omega=o) for o in ("kept", "per_epoch", "per_step"))
+    np.testing.assert_array_equal(kept.train_mse[:, 0], per_epoch.train_mse[:, 0])
+    assert (kept.train_mse[:, 1] != per_epoch.train_mse[:, 1]).all()
+    assert (kept.train_mse[:, 0] != per_step.train_mse[:, 0]).all()
+
+
+def test_exact_softmax_has_nothing_to_redraw() -> None:
+    sampled = prompts(dtype=np.float32)
+    exact = build_variant({"model": "softmax", "attention": "exact"})
+    found = pretrain(sampled, sampled, exact, seed=1, setting="n", epochs=2, omega="per_step")
+    assert "omega" not in found.tensors
+
+
+def test_fresh_prompts_come_from_the_second_epoch_on() -> None:
+    asked = []
+
+    def fresh(epoch: int) -> Prompts:
+        asked.append(epoch)
+        return prompts(seed=epoch, dtype=np.float32)
+
+    found, fixed = train(fresh_prompts=fresh), train()
+    assert asked == [2, 3]
+    np.testing.assert_array_equal(found.train_mse[:, 0], fixed.train_mse[:, 0])
+    assert (found.train_mse[:, 1] != fixed.train_mse[:, 1]).all()
+
+
+SHAPE = {"seed": 3, "runs": RUNS, "setting": "n", "demonstrations": N, "prompts": 20}
+SHAPE |= {"test_prompts": 4, "tasks": "shared", "d_x": D - 1, "d_y": 1}
+JOB: dict[str, Any] = {
+    "seed": 3,
+    "runs": RUNS,
+    "setting": "n",
+    "variant": "softmax",
+    "model": {"model": "softmax"},
+    "features": {"family": "positive", "d_r": M},
+    "learning_rate": 0.01,
+    "epochs": 2,
+}
+
+
+def run_step(folder: Path, **more: Any) -> Path:
+    data, output = folder / "data.safetensors", folder / "pretrained.safetensors"
+    data_step.main(argparse.Namespace(output=data), SHAPE)
+    arguments = argparse.Namespace(data=data, output=output, device="cpu")
+    pretrain_step.main(arguments, JOB | more)
+    return output
+
+
+def test_a_step_takes_all_decisions(tmp_path: Path) -> None:
+    decisions: dict[str, Any] = {
+        "init": "normal",
+        "scaling": False,
+        "omega": "per_epoch",
+        "batch": 3,
+    }
+    path = run_step(tmp_path, **decisions, prompts="fresh")
+    arrays, made_by = load_tensors(path)
+    assert made_by["scaling"] is False
+    np.testing.assert_array_equal(arrays["scale"], np.ones(RUNS, np.float32))
+
+    data = load_tensors(tmp_path / "data.safetensors")[0]
+    second = [sample_part(SHAPE, run, "train", 20, "epoch", 2)[1] for run in range(RUNS)]
+    assert (second[0].tokens != data["train_tokens"][0]).any()
+    # The labels of fresh prompts are those of the same task.
+    x, y = second[0].tokens[0, 0, :-1], second[0].tokens[0, 0, -1]
+    assert float(data["task"][0, 0, 0] @ x) == pytest.approx(float(y), rel=1e-5)
+    expected = pretrain(
+        Prompts(data["train_tokens"], data["train_targets"]),
+        Prompts(data["test_tokens"], data["test_targets"]),
+        build_variant(JOB["model"]),
+        seed=3,
+        setting="n",
+        d_r=M,
+        learning_rate=0.01,
+        epochs=2,
+        fresh_prompts=lambda _: Prompts(
+            np.stack([p.tokens for p in second]), np.stack([p.targets for p in second])
+        ),
+        device="cpu",
+        **decisions,
+    )
+    for name, array in expected.tensors.items():
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+def test_an_unscaled_layer_is_loaded_as_it_was_trained(tmp_path: Path) -> None:
+    path = run_step(tmp_path, scaling=False)
+    held_out = load_tensors(path)[0]["test_mse"][:, -1]
+    for run in range(RUNS):
+        layer = load_layer(path, run, torch.float64)
+        tokens, targets = load_test_prompts(
+            tmp_path / "data.safetensors", run, slice(None), torch.float64
+        )
+        output = predict(layer.weights, tokens, build_variant(JOB["model"]), layer.features)
+        error = float(((output[:, -1:] - targets) ** 2).mean())
+        assert error == pytest.approx(float(held_out[run]), rel=1e-4)
