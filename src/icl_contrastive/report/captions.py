@@ -342,6 +342,50 @@ def _controls(config: Config, controls: Table) -> Numbers:
     return numbers
 
 
+def _training_length(config: Config, training_length: Table) -> Numbers:
+    """In the table's first setting, at the other figures' last epoch (or before) and at the end."""
+    setting = str(training_length.rows["setting"].iloc[0])
+    rows = training_length.where(setting=setting).rows
+    medians = rows.drop(columns="setting").groupby("epoch").median()
+    usual = medians.index[medians.index <= config["epochs"]].max()
+    numbers = {"setting": setting}
+    for name, epoch in (("usual", usual), ("last", medians.index.max())):
+        at = medians.loc[epoch]
+        numbers |= {
+            f"{name}_epoch": str(epoch),
+            f"{name}_error": number(at["absolute_error"]),
+            f"{name}_error_exact": number(at["absolute_error_exact"]),
+            f"{name}_weight": percent(at["query_weight"]),
+            f"{name}_deviation": number(at["relative_deviation"]),
+            f"{name}_distance": percent(at["weight_error"]),
+        }
+    return numbers
+
+
+# Families of random features
+
+
+def _families(
+    config: Config, families: Table, family_closed_forms: Table, family_requirements: Table
+) -> Numbers:
+    trained = config["features"]
+    numbers = {"trained": f"{trained['family']}, {trained['projection']}"}
+    for matrix in ("attention", "output"):
+        rows = family_requirements.where(setting=config["setting"], matrix=matrix, error="mse").rows
+        drawn = rows[rows["projection"] != "none"]
+        least = drawn.dropna(subset="d_r").sort_values("d_r", kind="stable").iloc[0]
+        own = drawn[drawn["family"] == trained["family"]].set_index("projection")["d_r"]
+        numbers |= {
+            f"{matrix}_least": f"{least['d_r']:,.0f} ({least['family']}, {least['projection']})",
+            f"{matrix}_own": ", ".join(
+                f"{'more than were tried' if np.isnan(d_r) else f'{d_r:,.0f}'} ({projection})"
+                for projection, d_r in own.items()
+            ),
+            f"{matrix}_missed": f"{drawn['d_r'].isna().sum()} of {len(drawn)}",
+        }
+    return numbers
+
+
 NUMBERS: dict[str, Callable[..., Numbers]] = {
     "figure_1": _figure_1,
     "figure_2": _figure_2,
@@ -356,5 +400,7 @@ NUMBERS: dict[str, Callable[..., Numbers]] = {
     "multitask": _multitask,
     "cosine": _cosine,
     "controls": _controls,
+    "training_length": _training_length,
+    "families": _families,
 }
 """The numbers of each figure's caption, from its part of the config and its tables."""

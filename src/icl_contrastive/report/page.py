@@ -102,9 +102,9 @@ class Results:
         return self.folder / "tables" / f"{name}.csv"
 
     def evidence(self) -> Evidence:
-        """The tables that are there, with what their rows are."""
-        names = [name for name in self.experiment.tables if self.table(name).exists()]
-        tables = {name: load_table(self.table(name)) for name in names}
+        """What claims and contradictions are judged by, as far as it is there."""
+        names = [*self.experiment.claim_tables, "diagram"]
+        tables = {name: load_table(self.table(name)) for name in names if self.table(name).exists()}
         return Evidence(json.loads(self.experiment.claims()), tables)
 
     def claims(self) -> list[ClaimRow]:
