@@ -20,7 +20,7 @@ from icl_contrastive.claims.criteria import (
     estimate,
     pool,
 )
-from icl_contrastive.claims.evidence import Array, Effect, NotTestableError
+from icl_contrastive.claims.evidence import KERNEL_LAYER, Array, Effect, NotTestableError
 from icl_contrastive.claims.measures import LAYER, MEASURES, epochs_to_error
 from icl_contrastive.claims.statistics import bootstrap_interval, holm, sign_flip_p_value
 
@@ -244,6 +244,15 @@ CONFIG: dict[str, Any] = {
             ("s0.5", {"model": "regularized", "form": "eq14", "alpha": 0.5}, 0.003),
             ("g1", {"model": "augmented", "g1": 1, "g2": 0}, 0.005),
         )
+    ]
+    + [
+        {
+            "variant": "simplex",
+            "model": {"model": "softmax", "attention": "kernel"},
+            "learning_rate": 0.003,
+            "settings": ["small"],
+            "features": {"projection": "simplex"},
+        }
     ],
 }
 EPOCHS = 10
@@ -317,6 +326,22 @@ def matrices() -> pd.DataFrame:
     return pd.concat([exact_rows, as_text(columns | {"d_r": 96, "value": estimate.ravel()})])
 
 
+def families() -> pd.DataFrame:
+    """Orthogonal features err half as much as independent ones at d_r = 96, draw by draw."""
+    repeat, index = (i.ravel() for i in np.indices((RUNS, 2)))
+    parts = []
+    for projection, error in (("independent", 0.4), ("orthogonal", 0.2)):
+        columns: dict[str, Any] = {"setting": "small", "projection": projection}
+        columns |= {
+            "family": "positive",
+            "d_r": np.array([12, 96])[index],
+            "repeat": repeat,
+            "matrix": "attention",
+        }
+        parts.append(as_text(columns | {"mse": error * (1 + repeat) * np.array([9, 1])[index]}))
+    return pd.concat(parts)
+
+
 def controls() -> pd.DataFrame:
     run, prompt = (index.ravel() for index in np.indices((RUNS, 4)))
     columns = {"setting": "small", "run": run, "prompt": prompt}
@@ -341,6 +366,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "equivalence": equivalence,
     "approximation": approximation,
     "matrices": matrices,
+    "families": families,
     "controls": controls,
     "trajectories/small/plain": trajectory,
 }
@@ -406,10 +432,28 @@ KNOWN: dict[str, list[tuple[dict[str, Any], list[float]]]] = {
             [0.3 * 0.55 / ((8 * 0.1 + 0.3) / 9 * 0.05)],
         )
     ],
+    "projection_error": [
+        (
+            {
+                "family": "positive",
+                "projections": ["orthogonal"],
+                "base": "independent",
+                "matrix": "attention",
+                "setting": SMALL,
+            },
+            [0.5],
+        )
+    ],
     "unexplained": [({"setting": SMALL}, [0.1 * 2.5 / 4])],
     "error_ratio": [({"setting": SMALL, "predictor": "shuffled labels"}, [3.0])],
     "place_of_quoted_error": [({"setting": SMALL, "truth": 1.0, "prediction": 1.5}, [0.5])],
 }
+
+
+def test_the_base_has_the_features_of_all(evidence: Evidence) -> None:
+    names = [model.name for model in evidence.models(KERNEL_LAYER, "small")]
+    assert names == ["plain", "plain_faster"]
+    assert "simplex" in [m.name for m in evidence.models({"model": "softmax"}, "small")]
 
 
 def test_every_measure_is_tested() -> None:

@@ -24,8 +24,14 @@ from icl_contrastive.claims.criteria import (
     estimate,
     pool,
 )
-from icl_contrastive.claims.evidence import Effect, Evidence, NotTestableError, describe
-from icl_contrastive.claims.measures import KERNEL_LAYER, LAYER, MEASURES
+from icl_contrastive.claims.evidence import (
+    KERNEL_LAYER,
+    Effect,
+    Evidence,
+    NotTestableError,
+    describe,
+)
+from icl_contrastive.claims.measures import LAYER, MEASURES
 from icl_contrastive.claims.statistics import holm
 from icl_contrastive.streams import stream
 
@@ -82,13 +88,16 @@ class Claim:
         defaults = {"base": KERNEL_LAYER, "predictor": LAYER}
         if self.measure == "error_ratio":
             defaults["base"] = LAYER
-        values = {
-            key: describe(value) if isinstance(value, Mapping) else value
-            for key, value in (defaults | self.arguments).items()
-        }
+        values = {key: _in_words(value) for key, value in (defaults | self.arguments).items()}
         setting = self.arguments.get("setting")
         where = f"; {describe(setting)}" if setting else ""
         return MEASURES[self.measure].text.format(**values) + where
+
+
+def _in_words(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return describe(value)
+    return " or ".join(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,23 @@ import pandas as pd
 Array = npt.NDArray[np.float64]
 Query = Mapping[str, Any]
 
-_TEXT_COLUMNS = {"setting", "variant", "scheme", "exact", "matrix", "predictor"}
+_TEXT_COLUMNS = {
+    "setting",
+    "variant",
+    "scheme",
+    "exact",
+    "matrix",
+    "predictor",
+    "family",
+    "projection",
+}
 _GRID_KEYS = ("alpha", "k", "beta")
 _SIGNS = {"> 0": (0, math.inf), "< 0": (-math.inf, 0)}
 _SYMBOLS = {"alpha": "α", "beta": "β"}
+
+
+KERNEL_LAYER: Query = {"model": "softmax", "attention": "kernel", "features": {}}
+"""The plain layer with the features of the whole experiment."""
 
 
 class NotTestableError(LookupError):
@@ -56,7 +69,7 @@ class Model:
         """Whether the hyperparameters are those asked for, or of the sign asked for."""
         for key, wanted in query.items():
             value = self.hyperparameters.get(key)
-            if wanted in _SIGNS:
+            if isinstance(wanted, str) and wanted in _SIGNS:
                 low, high = _SIGNS[wanted]
                 if value is None or not low < value < high:
                     return False
@@ -84,13 +97,19 @@ class Evidence:
 
         Args:
             config: ``settings`` by name, ``variants`` (a list of ``variant``, ``model``,
-                ``learning_rate``, ``settings``), and ``d_r``, that of the trained layers.
+                ``learning_rate``, ``settings``, ``features`` where a variant has its own), and
+                ``d_r``, that of the trained layers.
             tables: see ``load_table``.
         """
         self.d_r: int = config["d_r"]
         self._settings: dict[str, dict[str, Any]] = config["settings"]
         self._models = [
-            Model(one["variant"], one["model"], one["learning_rate"], tuple(one["settings"]))
+            Model(
+                one["variant"],
+                one["model"] | {"features": one.get("features", {})},
+                one["learning_rate"],
+                tuple(one["settings"]),
+            )
             for one in config["variants"]
         ]
         self._tables = {name: _typed(table) for name, table in tables.items()}
@@ -140,6 +159,8 @@ class Evidence:
 
 def describe(query: Query) -> str:
     """A query in words: ``model regularized, form eq15, alpha > 0``."""
+    if query == KERNEL_LAYER:
+        return "the plain layer"
     return ", ".join(f"{key} {value}" for key, value in query.items())
 
 

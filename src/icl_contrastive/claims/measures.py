@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from icl_contrastive.claims.evidence import (
+    KERNEL_LAYER,
     Array,
     Effect,
     Evidence,
@@ -24,7 +25,6 @@ from icl_contrastive.claims.evidence import (
     describe,
 )
 
-KERNEL_LAYER: Query = {"model": "softmax", "attention": "kernel"}
 LAYER = "layer"
 """The predictor of the table of controls that the others are compared with."""
 
@@ -236,6 +236,26 @@ def larger_entries(evidence: Evidence, matrix: str, setting: Query, top: float) 
     return [Effect("all", error[:count].mean(0) / error[count:].mean(0), "ratio")]
 
 
+def projection_error(
+    evidence: Evidence, family: str, projections: list[str], base: str, matrix: str, setting: Query
+) -> list[Effect]:
+    """Ratio of the mean squared errors with other laws of ω, draw by draw, at the layers' d_r."""
+    name = evidence.setting(setting)
+
+    def errors(projection: str) -> Array:
+        rows = evidence.table(
+            "families",
+            setting=name,
+            family=family,
+            projection=projection,
+            matrix=matrix,
+            d_r=evidence.d_r,
+        )
+        return rows.sort_values("repeat")["mse"].to_numpy(np.float64)
+
+    return [Effect(one, errors(one) / errors(base), "ratio") for one in projections]
+
+
 # Predictions
 
 
@@ -304,6 +324,11 @@ MEASURES: dict[str, Measure] = {
     "larger_entries": Measure(
         larger_entries,
         "absolute error of the largest {top:.0%} of a token's {matrix} over the rest",
+    ),
+    "projection_error": Measure(
+        projection_error,
+        "squared error of the {matrix} with {projections} {family} features, "
+        "over that with {base} ones, at the layers' d_r",
     ),
     "unexplained": Measure(unexplained, "squared error of the {predictor} over that of zero"),
     "error_ratio": Measure(error_ratio, "squared error of the {predictor} over that of the {base}"),

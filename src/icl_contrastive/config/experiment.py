@@ -169,8 +169,8 @@ class Experiment:
     def claim_tables(self) -> list[str]:
         """The tables that the claims are judged by."""
         cosine = [f"trajectories/{self.figure_cell('cosine')}"] if "cosine" in self.figures else []
-        used = {"pretraining", "equivalence", "approximation", "matrices", "controls", *cosine}
-        return [table for table in self.tables if table in used]
+        used = {"pretraining", "equivalence", "approximation", "matrices", "families", "controls"}
+        return [table for table in self.tables if table in {*used, *cosine}]
 
     @property
     def tables(self) -> list[str]:
@@ -292,6 +292,7 @@ class Experiment:
                 "model": variant.model,
                 "learning_rate": variant.learning_rate,
                 "settings": variant.settings,
+                "features": variant.features,
             }
             for variant in self.variants.values()
         ]
