@@ -223,9 +223,13 @@ def pretraining_rows(runs: int, epochs: int) -> Iterable[list[object]]:
 CONTROLS = {
     "layer": 0.1,
     "exact softmax, trained": 0.12,
+    "exact softmax": 0.11,
     "half the demonstrations": 0.2,
+    "shuffled labels": 0.8,
+    "zeroed demonstrations": 1.1,
     "fresh task": 1.7,
     "zero": 1.0,
+    "ridge regression": 0.01,
     "least squares": 1e-14,
 }
 

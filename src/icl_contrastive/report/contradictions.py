@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from icl_contrastive.claims.evidence import Array, Effect, Evidence, NotTestableError, Query
-from icl_contrastive.claims.measures import (
+from icl_contrastive.claims.evidence import (
     KERNEL_LAYER,
+    Array,
+    Effect,
+    Evidence,
+    NotTestableError,
+    Query,
+)
+from icl_contrastive.claims.measures import (
     error_ratio,
     final_error,
     identity_error,

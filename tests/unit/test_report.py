@@ -1,0 +1,324 @@
+"""The report page and its parts: texts, captions, contradictions, provenance."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from icl_contrastive.claims import Evidence
+from icl_contrastive.config import FIGURE_TABLES
+from icl_contrastive.report import text
+from icl_contrastive.report.captions import NUMBERS, caption_numbers, write_caption
+from icl_contrastive.report.contradictions import NUMBERS as CONTRADICTIONS
+from icl_contrastive.report.contradictions import read_contradictions
+from icl_contrastive.report.numbers import CaptionNumbers
+from icl_contrastive.report.page import VERDICTS, Results, count_verdicts, render
+from icl_contrastive.report.provenance import Provenance, job_seconds, trace
+
+from .results import CLAIMS, ROOT, TEXTS, write_results
+from .synthetic import FIGURES, write
+
+STATISTICS = {"level": 0.05, "confidence": 0.95, "resamples": 99}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return write_results(tmp_path_factory.mktemp("results"))
+
+
+def provenance(results: Results) -> Provenance:
+    artifacts = sorted(results.folder.rglob("*.csv"))
+    return trace(artifacts, results.folder / "benchmarks", ROOT, results.experiment.config)
+
+
+@pytest.fixture(scope="module")
+def page(results: Results) -> str:
+    return render(results, TEXTS, STATISTICS, provenance(results))
+
+
+def words(page: str) -> str:
+    """What is to be read on the page."""
+    body = re.sub(r"(?s)<(style|script|svg).*?</\1>", "", page)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0"),
+        (0.2345, "0.23"),
+        (-12.34, "−12"),
+        (4321.0, "4,321"),
+        (3.14e-16, "3.1 × 10⁻¹⁶"),
+        (-2e7, "−2.0 × 10⁷"),
+        (0.00999, "0.010"),
+        (float("nan"), "–"),
+    ],
+)
+def test_numbers(value: float, shown: str) -> None:
+    assert text.number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0, "0 %"), (1, "100 %"), (0.37, "37 %"), (0.0021, "0.21 %"), (0.997, "99.7 %")],
+)
+def test_shares(share: float, shown: str) -> None:
+    assert text.percent(share) == shown
+
+
+def test_a_rounded_zero_has_no_sign() -> None:
+    assert text.fixed(-0.001, 2) == "0.00"
+    assert text.fixed(-0.649) == "−0.6490"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(3.2, "4 s"), (89, "89 s"), (600, "10 min"), (5700, "1 h 35 min")]
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert text.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("plain", "shown"),
+    [
+        ("d_r of h_{N+1}", "<var>d</var><sub>r</sub> of <var>h</var><sub>N+1</sub>"),
+        ("regularized_eq14_alpha0.01", "regularized_eq14_alpha0.01"),
+        ("at most 1e-10", "at most 10<sup>−10</sup>"),
+        ("2.5e+06", "2.5 × 10<sup>6</sup>"),
+        ("-0.6 for 3-5 and a-1", "−0.6 for 3-5 and a-1"),
+        ("d_out^(−1/4)", "<var>d</var><sub>out</sub><sup>−1/4</sup>"),
+        ("a < b & `x_y`", "a &lt; b &amp; <code>x_y</code>"),
+    ],
+)
+def test_mathematical_text(plain: str, shown: str) -> None:
+    assert str(text.mathematical(plain)) == shown
+
+
+# Captions
+
+
+def paths(results: Results, figure: str) -> dict[str, Path]:
+    return {
+        option: results.table(results.experiment.figure_table(figure, option))
+        for option in FIGURE_TABLES[figure]
+    }
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_caption_has_the_numbers_of_the_run_and_the_words_of_the_paper(
+    results: Results, figure: str
+) -> None:
+    experiment = results.experiment
+    numbers = caption_numbers(figure, experiment.figure(figure), paths(results, figure))
+    assert numbers
+    template = (TEXTS / f"{figure}.rst").read_text("utf-8")
+    caption = write_caption(template, figure, experiment.config, numbers)
+    assert caption.title.endswith((".", "?"))
+    assert 60 < len(caption.alt) < 500
+    body = words(caption.body)
+    assert re.search(r"This run :.*\d.*The paper :", body)
+    assert not re.search(r"[*`{}]|\bnan\b|alt:", body)
+    # Every number is used, but for those of which a figure shares the function with another.
+    shared = [name for name, function in NUMBERS.items() if function is NUMBERS[figure]]
+    if len(shared) == 1 and figure not in ("figure_3", "figure_8", "controls"):
+        unused = [name for name in numbers if f"n.{name}" not in template]
+        assert unused == []
+
+
+def test_every_figure_has_a_caption() -> None:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    assert set(config["figures"]) <= set(NUMBERS) == set(FIGURE_TABLES)
+    assert {path.stem for path in TEXTS.glob("*.rst")} == {*NUMBERS, "workflow"}
+
+
+def test_the_slopes_in_a_caption_are_those_of_the_errors(results: Results, tmp_path: Path) -> None:
+    rows = [
+        ["n15", d_r, repeat, matrix, 5 / d_r, 3 / d_r**0.5]
+        for d_r in (10, 100, 1000)
+        for repeat in (0, 1)
+        for matrix in ("attention", "output")
+    ]
+    made_up = write(tmp_path / "approximation.csv", "setting,d_r,repeat,matrix,mse,mae", rows)
+    tables = paths(results, "figure_3") | {"approximation": made_up}
+    numbers = caption_numbers("figure_3", results.experiment.figure("figure_3"), tables)
+    assert numbers["attention_mse_slope"] == "−1.00"
+    assert numbers["output_mae_slope"] == "−0.50"
+    assert (numbers["attention_mse_first"], numbers["attention_mse_last"]) == ("0.50", "0.0050")
+
+
+def test_a_caption_places_the_quoted_prediction(results: Results, tmp_path: Path) -> None:
+    header = "setting,variant,run,prompt,scheme,step,y_reference,cosine,y_layer,y_true"
+    rows = [
+        ["n31", "softmax", 0, prompt, "single_sample", step, 1.0 - 0.5 * (1 - step), 0.5, 1.0, true]
+        for prompt, true in enumerate([1.01, 1.5, 1.5, 1.5])
+        for step in (0, 1)
+    ]
+    tables = {"trajectory": write(tmp_path / "softmax.csv", header, rows)}
+    numbers = caption_numbers("figure_8", results.experiment.figure("figure_8"), tables)
+    assert numbers["better_than_quoted"] == "25 %"
+    assert (numbers["largest_gap"], numbers["prompts"], numbers["runs"]) == (
+        "0",
+        "4 prompts",
+        "1 run",
+    )
+
+
+def test_a_figure_without_template_is_shown_under_its_name() -> None:
+    caption = write_caption("", "new_figure", {}, {})
+    assert (caption.title, caption.body.strip(), caption.alt) == ("new figure", "", "")
+
+
+def test_numbers_are_read_when_they_are_asked_for(results: Results, tmp_path: Path) -> None:
+    tables = {name: str(path) for name, path in paths(results, "cosine").items()}
+    config = results.experiment.figure("cosine")
+    assert CaptionNumbers("cosine", config, tables).runs == "2 runs"
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = CaptionNumbers("cosine", config, tables).nothing
+    absent = CaptionNumbers("cosine", config, {"trajectory": str(tmp_path / "absent.csv")})
+    assert "absent" not in str(absent)
+
+
+# Contradictions
+
+
+def test_each_contradiction_has_a_number_or_the_reason_why_not(results: Results) -> None:
+    path = TEXTS / "contradictions.yaml"
+    found = read_contradictions(path, results.evidence(), results.experiment.config)
+    assert len(found) == 8
+    by_number = {entry["number"]: one for entry, one in zip(entries(path), found, strict=True)}
+    assert set(by_number) == set(CONTRADICTIONS)
+    # There is no table of equivalence among the synthetic ones.
+    missing = {name for name, one in by_number.items() if "Not measured" in one.number}
+    assert missing == {"update"}
+    assert "there is no table equivalence" in by_number["update"].number
+
+
+def entries(path: Path) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = yaml.safe_load(path.read_text("utf-8"))
+    return found
+
+
+def test_contradictions_of_an_empty_run(results: Results) -> None:
+    evidence = Evidence({"settings": {}, "variants": [], "d_r": 1}, {})
+    found = read_contradictions(TEXTS / "contradictions.yaml", evidence, results.experiment.config)
+    assert all(one.number.startswith("Not measured in this run: ") for one in found)
+
+
+# Provenance
+
+
+def test_checksums_are_those_of_sha256sum(results: Results, tmp_path: Path) -> None:
+    found = provenance(results)
+    sums = tmp_path / "SHA256SUMS"
+    sums.write_text("".join(f"{digest}  {path}\n" for path, digest in found.checksums.items()))
+    subprocess.run(["sha256sum", "--check", "--quiet", sums], check=True)
+    assert (found.jobs, found.job_seconds) == (1, 61.5)
+    assert found.versions.keys() >= {"Python", "numpy", "snakemake"}
+    assert yaml.safe_load(found.config) == results.experiment.config
+
+
+def test_a_folder_outside_git_has_no_commit(results: Results, tmp_path: Path) -> None:
+    (tmp_path / "artifact").touch()
+    found = trace([tmp_path / "artifact"], tmp_path, tmp_path, results.experiment.config)
+    assert (found.commit, found.modified, found.job_seconds) == ("", False, None)
+    assert "not in a git repository" in render(results, TEXTS, STATISTICS, found)
+
+
+def test_job_seconds_are_read_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "job.tsv"
+    path.write_text("h:m:s\ts\tcpu_time\n0:00:02\t2.25\t1.0\n")
+    assert job_seconds(path) == 2.25
+
+
+# The page
+
+
+def test_the_page_needs_nothing_else(page: str) -> None:
+    sources = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", page)
+    assert all(source.startswith(("data:", "#")) for source in sources)
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|https?://", page)
+
+
+def test_links_lead_somewhere(page: str) -> None:
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+
+
+def test_the_policy_allows_the_page_s_own_code(page: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    for tag in ("style", "script"):
+        (code,) = re.findall(rf"(?s)<{tag}>(.*?)</{tag}>", page)
+        digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in html.unescape(policy[1])
+    assert not re.search(r"\s(?:style|on\w+)=", page)
+
+
+def test_claims_are_shown_with_word_and_sign(page: str) -> None:
+    shown = words(page)
+    for verdict in VERDICTS.values():
+        assert f"{verdict.sign} {verdict.word}" in shown
+    assert "4 statements that a run can check. Of these, 1 is reproduced" in shown
+    assert "1 could not be tested" in shown
+    for claim in CLAIMS:
+        assert f"Section {claim['section']} · {claim['id']}" in shown
+    assert "0.94 0.90 to 0.98" in shown
+    assert "Reason 2 runs are too few" in shown
+    assert "−0.6490 for −0.5927" in shown
+
+
+def test_text_of_tables_is_no_html(page: str) -> None:
+    assert "&lt;b&gt;Predictions&lt;/b&gt; are very close &amp; exact." in page
+
+
+def test_claims_and_figures_refer_to_each_other(page: str) -> None:
+    assert '<a href="#figure_5">Figure 5 right</a>' in page
+    (article,) = re.findall(r'(?s)<article class="figure" id="figure_5".*?</article>', page)
+    assert 'href="#claim-faster"' in article
+    assert 'href="#claim-exact"' not in article
+
+
+def test_every_figure_is_on_the_page(page: str, results: Results) -> None:
+    assert re.findall(r'<article class="figure" id="(\w+)"', page) == sorted(
+        results.experiment.figures, key=lambda name: not name.startswith("figure_")
+    )
+    for image in re.findall(r"<img [^>]*>", page):
+        assert 'width="2100" height="800"' in image
+        alt = re.search(r'alt="([^"]*)"', image)
+        assert alt is not None
+        assert len(alt[1]) > 60
+
+
+def test_a_run_without_scorecard_has_a_page(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "results")
+    results.table("claims").unlink()
+    page = render(results, TEXTS, STATISTICS, provenance(results))
+    assert 'id="verdicts"' not in page
+    assert 'id="figure_1"' in page
+
+
+@pytest.mark.parametrize(
+    ("names", "counts"),
+    [
+        ([], {"reproduced": 0, "partly": 0, "not reproduced": 0}),
+        (
+            ["partly", "not tested", "partly"],
+            {"reproduced": 0, "partly": 2, "not reproduced": 0, "not tested": 1},
+        ),
+    ],
+)
+def test_verdicts_are_counted_in_their_order(names: list[str], counts: dict[str, Any]) -> None:
+    assert list(count_verdicts(names).items()) == list(counts.items())
