@@ -4,13 +4,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: figures smoke test bench lint lock clean help
+.PHONY: figures report smoke test bench lint lock clean help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 figures: .venv/ready  ## the whole experiment
 	$(BIN)/snakemake --cores all
+
+report: .venv/ready  ## verdicts, figures and provenance on one page, results/report.html, and README's summary
+	$(BIN)/snakemake --cores all all report_page
+	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.readme
 
 smoke: .venv/ready  ## the same in miniature, into results/smoke
 	mkdir -p results/smoke
