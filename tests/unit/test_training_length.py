@@ -17,6 +17,7 @@ from icl_contrastive.features.positive import Positive
 from icl_contrastive.steps import data as data_step
 from icl_contrastive.steps import pretrain as pretrain_step
 from icl_contrastive.steps import training_length
+from icl_contrastive.steps.look import relative_deviation
 from icl_contrastive.tasks import Prompts
 from icl_contrastive.training import pretrain
 from icl_contrastive.variants import build_variant
@@ -95,7 +96,7 @@ def test_the_relative_deviation_is_that_of_the_estimate() -> None:
     rng = np.random.default_rng(0)
     keys, queries = (torch.from_numpy(0.5 * rng.standard_normal((3, N + 1, 4))) for _ in range(2))
     projections = Projections(queries, keys, keys)
-    found = training_length.relative_deviation(Positive(), projections, D_R)
+    found = relative_deviation(Positive(), projections, D_R)
     norm = ((keys + queries[:, -1:]) ** 2).sum(-1).numpy()
     np.testing.assert_allclose(found, np.sqrt((np.exp(norm) - 1) / D_R))
     omega = rng.standard_normal((4000, D_R, 4))
@@ -106,7 +107,7 @@ def test_the_relative_deviation_is_that_of_the_estimate() -> None:
 def test_the_relative_deviation_is_empty_without_a_closed_form() -> None:
     keys = torch.zeros(2, 3, 4, dtype=torch.float64)
     for family in ("elu+1", "oprf"):
-        found = training_length.relative_deviation(
+        found = relative_deviation(
             build_family({"family": family}), Projections(keys, keys, keys), D_R
         )
         assert np.isnan(found).all()

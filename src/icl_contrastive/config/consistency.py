@@ -43,6 +43,8 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
         yield from _training_length(experiment)
     elif "training_length" in experiment.figures:
         yield "training_length: missing; must be there for the figure training_length"
+    if "ablations" in experiment.config:
+        yield from _ablations(experiment)
 
 
 def _names(experiment: Experiment) -> Iterator[str]:
@@ -202,6 +204,17 @@ def _training_length(experiment: Experiment) -> Iterator[str]:
                 f"training_length.checkpoints: {epoch} is not allowed; must be an integer from 1 "
                 f"to {values['epochs']} (training_length.epochs)"
             )
+
+
+def _ablations(experiment: Experiment) -> Iterator[str]:
+    setting, name = (experiment.config["ablations"][key] for key in ("setting", "variant"))
+    yield from _setting(experiment, "ablations.setting", setting)
+    yield from _cell(experiment, "ablations.variant", setting, name)
+    if name in experiment.variants and not experiment.has_features(name):
+        yield (
+            f"ablations.variant: {name!r} is not allowed; must be a variant with attention: "
+            "kernel, since exact softmax has no reference model"
+        )
 
 
 def _figure(experiment: Experiment, name: str) -> Iterator[str]:

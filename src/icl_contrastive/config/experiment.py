@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from icl_contrastive.config.ablations import Ablation, list_ablations
+
 FIGURE_TABLES: dict[str, tuple[str, ...]] = {
     "figure_1": ("diagram",),
     "figure_2": ("diagram",),
@@ -166,6 +168,22 @@ class Experiment:
         return settings
 
     @property
+    def ablations(self) -> dict[str, Ablation]:
+        """The ablations by name; none without the section."""
+        found = list_ablations(self) if "ablations" in self.config else ()
+        return {ablation.name: ablation for ablation in found}
+
+    def ablation_paths(self, name: str) -> tuple[str, str]:
+        """Data and pretrained file of an ablation; those of the experiment where they serve."""
+        ablation, setting = self.ablations[name], self.config["ablations"]["setting"]
+        data, pretrained = f"data/{setting}", f"pretrained/{setting}/{ablation.variant}"
+        if ablation.data_runs is not None:
+            data = f"ablations/data/{ablation.data_runs}_runs"
+        if ablation.is_trained:
+            pretrained = f"ablations/{name}"
+        return f"results/{data}.safetensors", f"results/{pretrained}.safetensors"
+
+    @property
     def claim_tables(self) -> list[str]:
         """The tables that the claims are judged by."""
         cosine = [f"trajectories/{self.figure_cell('cosine')}"] if "cosine" in self.figures else []
@@ -224,6 +242,26 @@ class Experiment:
 
     def training_length(self, setting: str) -> str:
         return _json({"setting": setting, "runs": self.config["runs"]})
+
+    def ablation_data(self, runs: int) -> str:
+        job = json.loads(self.data(self.config["ablations"]["setting"]))
+        return _json(job | {"runs": runs})
+
+    def ablation_training(self, name: str) -> str:
+        ablation = self.ablations[name]
+        job = json.loads(self.pretrain(self.config["ablations"]["setting"], ablation.variant))
+        return _json(job | ablation.pretraining | {"runs": ablation.runs})
+
+    def ablation(self, name: str) -> str:
+        ablation = self.ablations[name]
+        return _json(
+            {
+                **{key: getattr(ablation, key) for key in ("decision", "value", "default")},
+                "runs": ablation.runs,
+                "scheme": ablation.scheme,
+                **{key: self.config["equivalence"][key] for key in ("prompts", "epochs")},
+            }
+        )
 
     def equivalence(self, setting: str, variant: str) -> str:
         return _json(

@@ -76,6 +76,17 @@ _COLUMNS: dict[str, dict[str, type]] = {
         "y_true": float,
         "squared_error": float,
     },
+    "ablations": {
+        "decision": str,
+        "value": str,
+        "default": str,
+        "run": int,
+        "train_mse": float,
+        "test_mse": float,
+        "equivalence_error": float,
+        "relative_deviation": float,
+        "weight_error": float,
+    },
     "training_length": {
         "setting": str,
         "run": int,
@@ -116,6 +127,7 @@ _COLUMNS: dict[str, dict[str, type]] = {
     },
 }
 _MAY_BE_EMPTY = {
+    ("ablations", "relative_deviation"),
     ("matrices", "d_r"),
     ("family_requirements", "d_r"),
     ("training_length", "relative_deviation"),

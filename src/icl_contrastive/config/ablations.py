@@ -1,0 +1,88 @@
+"""The ablations: one of the decisions that the paper leaves open is changed at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from icl_contrastive.config.experiment import Experiment
+
+DECISIONS = ("init", "scaling", "omega", "prompts", "batch")
+"""Those that are keys of ``pretraining``."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A value of a decision, and the job that shows what it does.
+
+    Attributes:
+        default: whether this is what the experiment itself does.
+        variant: the layer that it is shown on.
+        runs: the runs that are looked at, from 0.
+        scheme: of the descent that the layer is compared with.
+        pretraining: keys of the section ``pretraining`` that differ.
+        data_runs: runs of prompts that have to be drawn, if the experiment has fewer.
+    """
+
+    decision: str
+    value: str
+    default: bool
+    variant: str
+    runs: int
+    scheme: str = "full_batch"
+    pretraining: dict[str, Any] = field(default_factory=dict)
+    data_runs: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in paths."""
+        return f"{self.decision}-{self.value}"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it takes a training that the experiment does not do."""
+        return bool(self.pretraining) or self.data_runs is not None
+
+
+def list_ablations(experiment: Experiment) -> Iterator[Ablation]:
+    """Each decision with its other values, beside the experiment as it is."""
+    ablations = experiment.config["ablations"]
+    setting, variant, runs = ablations["setting"], ablations["variant"], experiment.config["runs"]
+    yield Ablation("base", variant, True, variant, runs)
+    for decision in DECISIONS:
+        for value in ablations[decision]:
+            if value != experiment.config["pretraining"][decision]:
+                text = str(value).lower()
+                yield Ablation(decision, text, False, variant, runs, pretraining={decision: value})
+    for count in ablations["runs"]:
+        if count != runs:
+            data_runs = count if count > runs else None
+            yield Ablation("runs", str(count), False, variant, count, data_runs=data_runs)
+
+    regularized = experiment.figures.get("figure_10", {})
+    if regularized.get("setting") == setting:
+        for value, scheme in (
+            ("every_step", "single_sample"),
+            ("shared", "single_sample_shared_decay"),
+        ):
+            default = value == "every_step"
+            yield Ablation("decay", value, default, regularized["variant"], runs, scheme)
+    for name, other in _forms_of_negatives(experiment, setting):
+        yield Ablation("negatives", "section_5.5", True, name, runs)
+        yield Ablation("negatives", "eq18", False, other, runs)
+
+
+def _forms_of_negatives(experiment: Experiment, setting: str) -> Iterator[tuple[str, str]]:
+    """The first variant with section 5.5's form that there is with Eq. 18's form too."""
+    there = {
+        (one.model["form"], one.model["k"], one.model["beta"], one.learning_rate): one.name
+        for one in experiment.variants.values()
+        if one.model["model"] == "negative" and setting in one.settings
+    }
+    for (form, *rest), name in there.items():
+        other = there.get(("eq18", *rest))
+        if form == "section_5.5" and other is not None:
+            yield name, other
+            return

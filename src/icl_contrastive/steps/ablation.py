@@ -1,0 +1,50 @@
+"""One run of the ablations: what a layer trained with one other decision comes to."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import pandas as pd
+import torch
+
+from icl_contrastive.artifacts import load_tensors, save_table
+from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.equivalence import compare, relative_error
+from icl_contrastive.steps.family import load_family
+from icl_contrastive.steps.layer import load_layer, load_test_prompts
+from icl_contrastive.steps.look import look_at
+from icl_contrastive.variants import build_variant
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write decision, value, default, run, the last epoch's errors, and what ``look_at`` says.
+
+    And equivalence_error, the median over prompts of the relative difference between the layer and
+    its reference model under the scheme asked for: rounding, where the two are equal.
+    """
+    arrays, made_by = load_tensors(arguments.pretrained)
+    variant, family = build_variant(made_by["model"]), load_family(made_by["features"])
+    rows = []
+    for run in range(config["runs"]):
+        layer = load_layer(arguments.pretrained, run, torch.float64)
+        tokens, targets = load_test_prompts(arguments.data, run, slice(None), torch.float64)
+        output, courses = compare(layer, tokens[: config["prompts"]], variant, config["epochs"])
+        errors = relative_error(courses[config["scheme"]]["prediction"], output)
+        rows.append(
+            {
+                "decision": config["decision"],
+                "value": config["value"],
+                "default": config["default"],
+                "run": run,
+                "train_mse": arrays["train_mse"][run, -1],
+                "test_mse": arrays["test_mse"][run, -1],
+                **look_at(layer, variant, family, made_by["features"]["d_r"], tokens, targets),
+                "equivalence_error": float(pd.Series(errors).median()),
+            }
+        )
+    save_table(arguments.output, pd.DataFrame(rows))
+
+
+if __name__ == "__main__":
+    run_step(main, "data", "pretrained", "output")

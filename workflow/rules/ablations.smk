@@ -1,0 +1,102 @@
+"""What each decision does that the paper leaves open: one changed at a time (target: ablations).
+
+In: results/data/<setting>.safetensors, results/pretrained/<setting>/<variant>.safetensors.
+Out: results/ablations/, the trainings and a table of each; results/tables/ablations.csv;
+results/figures/ablations.pdf and .png. No part of the whole.
+"""
+
+if experiment.ablations:
+
+    use rule data as draw_more_runs with:
+        input:
+            code=code("steps.data"),
+        output:
+            "results/ablations/data/{runs}_runs.safetensors",
+        log:
+            "results/logs/ablations/data/{runs}_runs.log",
+        benchmark:
+            "results/benchmarks/ablations/data/{runs}_runs.tsv"
+        wildcard_constraints:
+            runs=r"\d+",
+        params:
+            config=lambda wildcards: experiment.ablation_data(int(wildcards.runs)),
+
+    use rule pretrain as pretrain_ablation with:
+        input:
+            code=code("steps.pretrain"),
+            own=own_code_of(experiment.config["ablations"]["variant"]),
+            data=lambda wildcards: experiment.ablation_paths(wildcards.ablation)[0],
+        output:
+            "results/ablations/{ablation}.safetensors",
+        log:
+            "results/logs/ablations/{ablation}_pretrain.log",
+        benchmark:
+            "results/benchmarks/ablations/{ablation}_pretrain.tsv"
+        wildcard_constraints:
+            ablation=any_of(experiment.ablations),
+        params:
+            config=lambda wildcards: experiment.ablation_training(wildcards.ablation),
+            device=lambda wildcards, input: experiment.config["execution"]["device"],
+
+    rule look_at_ablation:
+        input:
+            code=code("steps.ablation"),
+            data=lambda wildcards: experiment.ablation_paths(wildcards.ablation)[0],
+            pretrained=lambda wildcards: experiment.ablation_paths(wildcards.ablation)[1],
+        output:
+            "results/ablations/{ablation}.csv",
+        log:
+            "results/logs/ablations/{ablation}.log",
+        benchmark:
+            "results/benchmarks/ablations/{ablation}.tsv"
+        wildcard_constraints:
+            ablation=any_of(experiment.ablations),
+        conda:
+            "../envs/python.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            config=lambda wildcards: experiment.ablation(wildcards.ablation),
+        shell:
+            "python -m icl_contrastive.steps.ablation"
+            " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
+            " --output {output:q} 2> {log:q}"
+
+    use rule equivalence_table as ablations_table with:
+        input:
+            code=code("steps.concatenate"),
+            tables=expand("results/ablations/{ablation}.csv", ablation=experiment.ablations),
+        output:
+            "results/tables/ablations.csv",
+        log:
+            "results/logs/tables/ablations.log",
+        benchmark:
+            "results/benchmarks/tables/ablations.tsv"
+
+    rule ablations:
+        input:
+            ablations="results/tables/ablations.csv",
+            code=code("figures.ablations"),
+        output:
+            pdf="results/figures/ablations.pdf",
+            png=report(
+                "results/figures/ablations.png",
+                caption="../report/ablations.rst",
+                category="Figures beyond the paper",
+                labels={"figure": "Ablations"},
+            ),
+        log:
+            "results/logs/figures/ablations.log",
+        benchmark:
+            "results/benchmarks/figures/ablations.tsv"
+        conda:
+            "../envs/python.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        shell:
+            "python -m icl_contrastive.figures.ablations --config '{{}}'"
+            " --ablations {input.ablations:q} --output {output:q} 2> {log:q}"
