@@ -12,8 +12,8 @@ help:  ## list the targets
 figures: .venv/ready  ## the whole experiment
 	$(BIN)/snakemake --cores all
 
-report: .venv/ready  ## verdicts, figures and provenance on one page, results/report.html, and README's summary
-	$(BIN)/snakemake --cores all all report_page
+report: .venv/ready  ## the whole experiment as one page, results/report.html, and in README.md
+	$(BIN)/snakemake --cores all report_page
 	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.readme
 
 smoke: .venv/ready  ## the same in miniature, into results/smoke

@@ -11,7 +11,12 @@ rule claims:
         claims=project_file("workflow/claims.yaml"),
         tables=expand("results/tables/{table}.csv", table=experiment.claim_tables),
     output:
-        "results/tables/claims.csv",
+        report(
+            "results/tables/claims.csv",
+            caption="../report/claims.rst",
+            category="Verdicts",
+            labels={"table": "Claims"},
+        ),
     log:
         "results/logs/tables/claims.log",
     benchmark:
