@@ -33,11 +33,27 @@ rule all:
     input:
         expand("results/data/{setting}.safetensors", setting=experiment.settings),
         expand("results/pretrained/{cell}.safetensors", cell=experiment.cells),
-        expand("results/equivalence/{cell}.csv", cell=experiment.dual_cells),
-        expand("results/approximation/{setting}.csv", setting=experiment.approximation_settings),
-        expand("results/families/{setting}.csv", setting=experiment.family_settings),
+        expand(
+            "results/equivalence/{cell}.{format}",
+            cell=experiment.dual_cells,
+            format=["csv", "safetensors"],
+        ),
+        expand(
+            "results/approximation/{setting}{part}.csv",
+            setting=experiment.approximation_settings,
+            part=["", "_matrices"],
+        ),
+        expand(
+            "results/families/{setting}{part}.csv",
+            setting=experiment.family_settings,
+            part=["", "_closed_forms"],
+        ),
         expand("results/controls/{setting}.csv", setting=experiment.control_settings),
-        expand("results/training_length/{setting}.csv", setting=experiment.long_settings),
+        expand(
+            "results/training_length/{setting}.{format}",
+            setting=experiment.long_settings,
+            format=["csv", "safetensors"],
+        ),
         expand("results/tables/{table}.csv", table=[*experiment.tables, "claims"]),
         expand(
             "results/figures/{figure}.{format}", figure=experiment.figures, format=["pdf", "png"]

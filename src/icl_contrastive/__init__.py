@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         exact_attention,
         kernel_attention,
         layer_output,
+        predict,
         project,
     )
     from icl_contrastive.dual import DualProblem, descend, dual_problem
@@ -40,6 +41,7 @@ _HOME = {
     "exact_attention": "attention",
     "kernel_attention": "attention",
     "layer_output": "attention",
+    "predict": "attention",
     "pretrain": "training",
     "project": "attention",
     "sample_prompts": "tasks",
@@ -59,6 +61,7 @@ __all__ = [
     "exact_attention",
     "kernel_attention",
     "layer_output",
+    "predict",
     "pretrain",
     "project",
     "sample_prompts",

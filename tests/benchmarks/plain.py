@@ -35,6 +35,9 @@ class PlainLayer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         n, d = tokens.shape
+        queries: Tensor
+        keys: Tensor
+        values: Tensor
         queries, keys, values = self.query(tokens), self.key(tokens), self.value(tokens)
         for layer in self.g1:
             values = gelu(layer(values))

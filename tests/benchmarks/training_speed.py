@@ -38,7 +38,8 @@ from icl_contrastive.streams import stream
 from icl_contrastive.tasks import Prompts, sample_prompts, sample_task
 from icl_contrastive.training import initial_weights
 from icl_contrastive.training.fused import FusedRuns
-from icl_contrastive.variants import Softmax, Variant, build_variant
+from icl_contrastive.variants import Variant, build_variant
+from icl_contrastive.variants.softmax import Softmax
 
 torch.set_num_threads(1)
 LEARNING_RATE = 0.003
@@ -117,7 +118,9 @@ class Job:
 
         weights = {name: jax.numpy.asarray(w) for name, w in self.weights.items()}
         arrays = jax.device_put((self.omega, self.tokens, self.targets))
-        return lambda: jax.block_until_ready(train_jax(weights, *arrays, LEARNING_RATE))
+        return lambda: jax.block_until_ready(  # type: ignore[no-untyped-call]
+            train_jax(weights, *arrays, LEARNING_RATE)
+        )
 
 
 def microseconds(
@@ -224,10 +227,10 @@ def as_markdown(table: pd.DataFrame) -> str:
         "| variant | this | plain loop | JAX | floor | plain / this | JAX / this | this / floor |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in table.itertuples():
-        times = [cell(t) for t in (row.this_us, row.plain_us, row.jax_us, row.floor_us)]
-        ratios = [cell(r, "×") for r in (row.plain_ratio, row.jax_ratio, row.floor_ratio)]
-        lines.append("| " + " | ".join([row.variant, *times, *ratios]) + " |")
+    for name, row in table.set_index("variant").astype(float).iterrows():
+        times = [cell(row[key]) for key in ("this_us", "plain_us", "jax_us", "floor_us")]
+        ratios = [cell(row[key], "×") for key in ("plain_ratio", "jax_ratio", "floor_ratio")]
+        lines.append("| " + " | ".join([str(name), *times, *ratios]) + " |")
     return "\n".join(lines) + "\n"
 
 

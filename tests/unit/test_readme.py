@@ -13,6 +13,8 @@ from icl_contrastive.dual import descend, dual_problem
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.variants import Variant
 
+from .processes import python
+
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -28,7 +30,8 @@ def damped(tmp_path: Path) -> type[Variant]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.Damped
+    kind: type[Variant] = module.Damped
+    return kind
 
 
 @pytest.mark.parametrize("gamma", [0.5, 0.0, -1.0])
@@ -49,3 +52,10 @@ def test_worked_example_is_exact(damped: type[Variant], gamma: float) -> None:
     torch.testing.assert_close(reference, output, rtol=1e-10, atol=1e-12)
     share = problem.query_attention[:, None] * problem.query_value
     torch.testing.assert_close(output, plain - (1 - gamma) * share, rtol=1e-10, atol=1e-12)
+
+
+def test_mathematics_of_ones_own() -> None:
+    text = README.read_text(encoding="utf-8")
+    block = re.search(r"<!-- mathematics:begin -->\s*```python\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    python("-c", block[1])

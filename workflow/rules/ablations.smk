@@ -41,6 +41,7 @@ if experiment.ablations:
     rule look_at_ablation:
         input:
             code=code("steps.ablation"),
+            own=own_code_of(experiment.config["ablations"]["variant"]),
             data=lambda wildcards: experiment.ablation_paths(wildcards.ablation)[0],
             pretrained=lambda wildcards: experiment.ablation_paths(wildcards.ablation)[1],
         output:
@@ -97,6 +98,10 @@ if experiment.ablations:
         resources:
             mem_mb=1000,
             runtime=10,
+        params:
+            numbers=lambda wildcards, input: CaptionNumbers(
+                "ablations", "{}", {"ablations": input.ablations}
+            ),
         shell:
             "python -m icl_contrastive.figures.ablations --config '{{}}'"
             " --ablations {input.ablations:q} --output {output:q} 2> {log:q}"

@@ -38,6 +38,7 @@ if experiment.diagram_cell:
     rule diagram:
         input:
             code=code("steps.diagram"),
+            own=own_code_of(experiment.diagram_cell.variant),
             data=f"results/data/{experiment.diagram_cell.setting}.safetensors",
             pretrained=f"results/pretrained/{experiment.diagram_cell}.safetensors",
         output:

@@ -83,8 +83,9 @@ def own_code(*families):
 
 
 def own_code_of(variant):
-    """Source files of the variant's family, if it is the user's own."""
-    return own_code(experiment.features(variant)["family"])
+    """Source files of the variant's model, and of its family if it is the user's own."""
+    model = experiment.variants[variant].model["model"]
+    return sorted({*code(f"variants.{model}"), *own_code(experiment.features(variant)["family"])})
 
 
 def figure_tables(figure):

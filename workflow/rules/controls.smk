@@ -9,6 +9,7 @@ if experiment.control_settings:
     rule compare_controls:
         input:
             code=code("steps.controls"),
+            own=own_code_of(experiment.config["controls"]["variant"]),
             data="results/data/{setting}.safetensors",
             pretrained=lambda wildcards: expand(
                 "results/pretrained/{cell}.safetensors",

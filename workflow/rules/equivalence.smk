@@ -10,6 +10,7 @@ results/tables/trajectories/<setting>/<variant>.csv.
 rule equivalence:
     input:
         code=code("steps.equivalence"),
+        own=lambda wildcards: own_code_of(wildcards.variant),
         data="results/data/{setting}.safetensors",
         pretrained="results/pretrained/{setting}/{variant}.safetensors",
     output:

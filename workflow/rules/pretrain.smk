@@ -24,7 +24,7 @@ rule pretrain:
         runtime=60,
     params:
         config=lambda wildcards: experiment.pretrain(wildcards.setting, wildcards.variant),
-        # A function of the input is not compared with the last run: no result depends on the device.
+        # A function of the input is not compared with the last run: another device changes rounding.
         device=lambda wildcards, input: experiment.config["execution"]["device"],
     shell:
         "python -m icl_contrastive.steps.pretrain"

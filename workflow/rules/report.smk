@@ -6,6 +6,17 @@ from which commit it was made, so it is no part of `all`, whose artifacts are th
 
 import json
 
+# Once made, the ablations are on the page, and kept up to date for it.
+ablation_artifacts = [
+    path
+    for path in [
+        "results/tables/ablations.csv",
+        "results/figures/ablations.pdf",
+        "results/figures/ablations.png",
+    ]
+    if experiment.ablations and os.path.exists("results/figures/ablations.png")
+]
+
 
 rule report_page:
     input:
@@ -14,7 +25,7 @@ rule report_page:
         texts=project_files("workflow/report/*.rst"),
         contradictions=project_file("workflow/report/contradictions.yaml"),
         claims=project_file("workflow/claims.yaml"),
-        artifacts=rules.all.input,
+        artifacts=[*rules.all.input, *ablation_artifacts],
     output:
         "results/report.html",
     log:

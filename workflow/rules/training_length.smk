@@ -25,6 +25,7 @@ if experiment.long_settings:
     rule look_at_checkpoints:
         input:
             code=code("steps.training_length"),
+            own=own_code_of(experiment.config["training_length"]["variant"]),
             data="results/data/{setting}.safetensors",
             pretrained="results/training_length/{setting}.safetensors",
         output:

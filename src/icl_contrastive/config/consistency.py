@@ -59,7 +59,7 @@ def _names(experiment: Experiment) -> Iterator[str]:
             keys = listed(f"variants.{entry}" for entry, names in owners.items() if name in names)
             yield f"{keys}: {count} variants are named {name!r}; names must differ"
     for name in experiment.settings:
-        other = name.removesuffix("_matrices")
+        other = name.removesuffix("_matrices").removesuffix("_closed_forms")
         if other != name and other in experiment.settings:
             yield f"settings.{name}: shares files with {other!r}; must have another name"
 

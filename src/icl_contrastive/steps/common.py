@@ -48,5 +48,5 @@ def run_step(
     logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
     try:
         main(arguments, arguments.config)
-    except (StepError, DamagedArtifactError, FileNotFoundError, ArithmeticError) as error:
+    except (StepError, DamagedArtifactError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")

@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             device=arguments.device,
             **{key: config[key] for key in OPTIONAL if key in config},
         )
-    except TrainingDivergedError as error:
+    except (TrainingDivergedError, ValueError) as error:
         raise StepError(
             f"variant {config['variant']} in setting {config['setting']}: {error}"
         ) from error
@@ -56,7 +56,9 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         f"checkpoints/{name}": np.stack([one[name] for one in weights], 1)
         for name in (weights[0] if weights else ())
     }
-    save_tensors(arguments.output, pretrained.tensors | curves | kept, config)
+    save_tensors(
+        arguments.output, pretrained.tensors | curves | kept, config | {"device": arguments.device}
+    )
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ class BatchedRuns:
                 total.add_(errors.detach())
                 position.add_(1)
 
-        if torch.device(self._device).type == "cuda":
+        if torch.device(self._device).type == "cuda" and prompts >= STEPS_PER_GRAPH:
             self._replay(step, prompts, [position, total, *sums, *parameters])
         else:
             for _ in range(prompts):

@@ -38,9 +38,7 @@ Array = npt.NDArray[Any]
 # cache belongs to the contents of both modules.
 _HERE = Path(__file__).parent
 _SOURCES = hashlib.sha256(b"".join((_HERE / n).read_bytes() for n in ("simd.py", "fused.py")))
-if os.access(_HERE, os.W_OK) and not os.environ.get("NUMBA_CACHE_DIR"):
-    _CACHE = _HERE / "__pycache__" / f"numba-{_SOURCES.hexdigest()[:16]}"
-    numba.config.CACHE_DIR = str(_CACHE)  # type: ignore[attr-defined]
+_CACHE = _HERE / "__pycache__" / f"numba-{_SOURCES.hexdigest()[:16]}"
 
 ROWS = 8  # tokens per tile
 COLUMNS = 4  # coordinates of ω per tile
@@ -120,7 +118,13 @@ def jit(function: Any) -> Any:
     Sums keep their order: LLVM would choose between a reordered and a plain loop by where the
     arrays happen to lie in memory, and the same job would not give the same bytes again.
     """
-    return numba.njit(cache=True, error_model="numpy", fastmath={"contract"})(function)
+    elsewhere = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    if os.access(_HERE, os.W_OK) and not elsewhere:
+        numba.config.CACHE_DIR = str(_CACHE)  # type: ignore[attr-defined]
+    try:
+        return numba.njit(cache=True, error_model="numpy", fastmath={"contract"})(function)
+    finally:
+        numba.config.CACHE_DIR = elsewhere  # type: ignore[attr-defined]
 
 
 @jit

@@ -1,24 +1,24 @@
-"""The variants by the name that the config gives them under ``model``."""
+"""The variants: one module each, by the name that the config gives them under ``model``.
+
+A module is loaded when its variant is built, and none is listed here: so a job depends on its own
+variant's module alone, and a new variant runs no other's jobs again.
+"""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from icl_contrastive.variants.augmented import Augmented
 from icl_contrastive.variants.base import Mixing, Variant
-from icl_contrastive.variants.negative import Negative
-from icl_contrastive.variants.regularized import Regularized
-from icl_contrastive.variants.softmax import Softmax
 
-VARIANTS: dict[str, type[Variant]] = {
-    "softmax": Softmax,
-    "regularized": Regularized,
-    "augmented": Augmented,
-    "negative": Negative,
-}
+__all__ = ["Mixing", "Variant", "build_variant", "models"]
 
-__all__ = ["VARIANTS", "Mixing", "Variant", "build_variant"]
+
+def models() -> list[str]:
+    """Names of the modules that hold a variant."""
+    return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
 
 
 def build_variant(model: Mapping[str, Any]) -> Variant:
@@ -26,5 +26,15 @@ def build_variant(model: Mapping[str, Any]) -> Variant:
 
     Raises KeyError for an unknown model, TypeError for a hyperparameter it does not have.
     """
-    hyperparameters = {key: value for key, value in model.items() if key != "model"}
-    return VARIANTS[model["model"]](**hyperparameters)
+    name = model["model"]
+    if name not in models():
+        raise KeyError(f"no variant {name!r}; there are {', '.join(models())}")
+    module = import_module(f"{__name__}.{name}")
+    (kind,) = (
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, Variant)
+        and kind.__module__ == module.__name__
+    )
+    return kind(**{key: value for key, value in model.items() if key != "model"})
