@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: figures report smoke test bench lint lock clean help
+.PHONY: figures report readme smoke test bench lint lock clean help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,8 +12,10 @@ help:  ## list the targets
 figures: .venv/ready  ## the whole experiment
 	$(BIN)/snakemake --cores all
 
-report: .venv/ready  ## the whole experiment as one page, results/report.html, and in README.md
-	$(BIN)/snakemake --cores all report_page
+report: .venv/ready  ## verdicts, figures and provenance on one page, results/report.html
+	$(BIN)/snakemake --cores all all report_page
+
+readme: report  ## the summary of this run in README.md, for those who maintain it
 	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.readme
 
 smoke: .venv/ready  ## the same in miniature, into results/smoke
