@@ -96,10 +96,11 @@ def test_durations(seconds: float, shown: str) -> None:
         ("d_r of h_{N+1}", "<var>d</var><sub>r</sub> of <var>h</var><sub>N+1</sub>"),
         ("regularized_eq14_alpha0.01", "regularized_eq14_alpha0.01"),
         ("at most 1e-10", "at most 10<sup>−10</sup>"),
-        ("2.5e+06", "2.5 × 10<sup>6</sup>"),
+        ("2.5e+06", "2.5\u00a0×\u00a010<sup>6</sup>"),
         ("-0.6 for 3-5 and a-1", "−0.6 for 3-5 and a-1"),
         ("d_out^(−1/4)", "<var>d</var><sub>out</sub><sup>−1/4</sup>"),
         ("a < b & `x_y`", "a &lt; b &amp; <code>x_y</code>"),
+        ("N = 15 is 37 % of it", "N\u00a0=\u00a015 is 37\u00a0% of it"),
     ],
 )
 def test_mathematical_text(plain: str, shown: str) -> None:
@@ -139,7 +140,8 @@ def test_a_caption_has_the_numbers_of_the_run_and_the_words_of_the_paper(
 
 def test_every_figure_has_a_caption() -> None:
     config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
-    assert set(config["figures"]) <= set(NUMBERS) == set(FIGURE_TABLES)
+    assert set(config["figures"]) <= set(FIGURE_TABLES)
+    assert set(NUMBERS) == {*FIGURE_TABLES, "ablations"}
     assert {path.stem for path in TEXTS.glob("*.rst")} == {*NUMBERS, "claims", "workflow"}
 
 
@@ -173,6 +175,24 @@ def test_a_caption_places_the_quoted_prediction(results: Results, tmp_path: Path
         "4 prompts",
         "1 run",
     )
+
+
+def test_the_ablations_are_on_the_page_once_they_are_made(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "results")
+    columns = "train_mse,test_mse,equivalence_error,relative_deviation,weight_error"
+    errors = {("base", "none"): 0.2, ("batch", "16"): 0.3, ("init", "standard_normal"): 4.0}
+    rows = [
+        [*key, "-", run, 0.1, error, 0, 0.1, 0.1] for key, error in errors.items() for run in (0, 1)
+    ]
+    write(results.table("ablations"), f"decision,value,default,run,{columns}", rows)
+    assert "ablations" not in results.figure_names
+    figures = results.folder / "figures"
+    (figures / "ablations.png").write_bytes((figures / "cosine.png").read_bytes())
+    entry = results.figures(TEXTS)[-1]
+    assert entry.name == "ablations"
+    body = words(entry.caption.body)
+    assert "is 0.20 as configured" in body
+    assert "of 1.5 (batch 16), 20 (init standard normal) at the lower end" in body
 
 
 def test_a_figure_without_template_is_shown_under_its_name() -> None:

@@ -107,13 +107,13 @@ def test_a_project_without_summary_is_told_how_to_get_one(project: Path) -> None
 
 
 def test_the_time_of_a_figure_is_that_of_all_it_needs(tmp_path: Path) -> None:
-    experiment = read_config()
+    names = list(read_config().figures)
     jobs = ["output_file\tlog-file(s)\tinput-file(s)"]
     for output, inputs in (
         ("data/n15.safetensors", "src/a.py"),
         ("tables/other.csv", "results/data/n15.safetensors"),
         ("tables/curves.csv", "results/data/n15.safetensors,src/a.py"),
-        *((f"figures/{name}.png", "results/tables/curves.csv") for name in experiment.figures),
+        *((f"figures/{name}.png", "results/tables/curves.csv") for name in names),
         ("figures/figure_1.pdf", "results/tables/curves.csv"),
     ):
         job = output.partition(".")[0]
@@ -121,5 +121,5 @@ def test_the_time_of_a_figure_is_that_of_all_it_needs(tmp_path: Path) -> None:
         benchmark = tmp_path / f"results/benchmarks/{job}.tsv"
         benchmark.parent.mkdir(parents=True, exist_ok=True)
         benchmark.write_text("s\n10\n" if output.startswith("tables") else "s\n1.5\n")
-    found = seconds_by_figure(tmp_path, experiment, "\n".join(jobs))
-    assert found == dict.fromkeys(experiment.figures, 1.5 + 10 + 1.5)
+    found = seconds_by_figure(tmp_path, names, "\n".join(jobs))
+    assert found == dict.fromkeys(names, 1.5 + 10 + 1.5)

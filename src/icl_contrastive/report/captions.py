@@ -386,6 +386,22 @@ def _families(
     return numbers
 
 
+# Ablations
+
+
+def _ablations(config: Config, ablations: Table) -> Numbers:
+    rows = ablations.rows.assign(name=ablations.rows["decision"] + " " + ablations.rows["value"])
+    errors = rows.groupby("name")["test_mse"].median()
+    (base,) = rows.loc[rows["decision"] == "base", "name"].unique()
+    changes = (errors.drop(base) / errors[base]).sort_values(kind="stable")
+    named = [f"{number(ratio)} ({str(name).replace('_', ' ')})" for name, ratio in changes.items()]
+    return {
+        "base": number(errors[base]),
+        "lowest": ", ".join(named[:2]),
+        "highest": ", ".join(named[-3:]),
+    }
+
+
 NUMBERS: dict[str, Callable[..., Numbers]] = {
     "figure_1": _figure_1,
     "figure_2": _figure_2,
@@ -402,5 +418,6 @@ NUMBERS: dict[str, Callable[..., Numbers]] = {
     "controls": _controls,
     "training_length": _training_length,
     "families": _families,
+    "ablations": _ablations,
 }
 """The numbers of each figure's caption, from its part of the config and its tables."""

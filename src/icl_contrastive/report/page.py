@@ -114,19 +114,32 @@ class Results:
             return []
         return [_claim_row(row, self.experiment) for row in load_table(path).to_dict("records")]
 
+    @property
+    def figure_names(self) -> list[str]:
+        """The figures of the config, in its order, and the ablations if they have been made."""
+        names = list(self.experiment.figures)
+        return [*names, _ABLATIONS] if self._image(_ABLATIONS).exists() else names
+
     def figures(self, captions: Path) -> list[FigureEntry]:
-        """The figures of the config, in its order."""
+        """What the page shows of each figure."""
         claims = self.claims()
-        return [self._figure(name, captions, claims) for name in self.experiment.figures]
+        return [self._figure(name, captions, claims) for name in self.figure_names]
+
+    def _image(self, figure: str) -> Path:
+        return self.folder / "figures" / f"{figure}.png"
 
     def _figure(self, name: str, captions: Path, claims: Sequence[ClaimRow]) -> FigureEntry:
         experiment = self.experiment
-        tables = {
-            option: self.table(experiment.figure_table(name, option))
-            for option in FIGURE_TABLES[name]
-        }
+        if name == _ABLATIONS:
+            config, tables = "{}", {name: self.table(name)}
+        else:
+            config = experiment.figure(name)
+            tables = {
+                option: self.table(experiment.figure_table(name, option))
+                for option in FIGURE_TABLES[name]
+            }
         template = captions / f"{name}.rst"
-        image = (self.folder / "figures" / f"{name}.png").read_bytes()
+        image = self._image(name).read_bytes()
         width, height = struct.unpack(">II", image[16:24])  # of the PNG's header
         return FigureEntry(
             name=name,
@@ -135,13 +148,17 @@ class Results:
                 template.read_text(encoding="utf-8") if template.exists() else "",
                 name,
                 experiment.config,
-                caption_numbers(name, experiment.figure(name), tables),
+                caption_numbers(name, config, tables),
             ),
             source=f"data:image/png;base64,{base64.b64encode(image).decode()}",
             width=width,
             height=height,
             claims=[row for row in claims if name in {place.figure for place in row.places}],
         )
+
+
+_ABLATIONS = "ablations"
+"""A figure that is no part of the whole run."""
 
 
 def label(figure: str) -> str:

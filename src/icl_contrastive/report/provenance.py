@@ -75,7 +75,7 @@ def trace(
         machine=_machine(),
         versions={"Python": platform.python_version()} | _versions(),
         checksums={str(path): _sha256(path) for path in paths},
-        config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
+        config=yaml.safe_dump(dict(config), sort_keys=False, default_flow_style=None, width=100),
         seed=config["seed"],
     )
 

@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from icl_contrastive.artifacts import write_atomically
-from icl_contrastive.config import Experiment, read_experiment
+from icl_contrastive.config import read_experiment
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.page import VERDICTS, Results, count_verdicts, label
 from icl_contrastive.report.provenance import job_seconds
@@ -62,7 +62,7 @@ def summarize(project: Path, jobs: str) -> Summary:
     results = Results(project / "results", read_experiment(config, schema))
     texts = project / _TEXTS
     figures = results.figures(texts)
-    seconds = seconds_by_figure(project, results.experiment, jobs)
+    seconds = seconds_by_figure(project, results.figure_names, jobs)
     contradictions = read_contradictions(
         texts / "contradictions.yaml", results.evidence(), results.experiment.config
     )
@@ -83,13 +83,13 @@ def summarize(project: Path, jobs: str) -> Summary:
     }
 
 
-def seconds_by_figure(project: Path, experiment: Experiment, jobs: str) -> dict[str, float]:
+def seconds_by_figure(project: Path, names: Iterable[str], jobs: str) -> dict[str, float]:
     """For each figure, the time of all jobs that it needs if there is nothing yet."""
     rows = list(csv.DictReader(jobs.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
     inputs = {row["output_file"]: row["input-file(s)"].split(",") for row in rows}
     logs = {row["output_file"]: row["log-file(s)"] for row in rows}
     found = {}
-    for figure in experiment.figures:
+    for figure in names:
         needed = _needed(f"results/figures/{figure}.png", inputs)
         benchmarks = {
             logs[file].replace("/logs/", "/benchmarks/").removesuffix(".log") + ".tsv"
@@ -206,7 +206,7 @@ def problems(project: Path) -> list[str]:
 
 def renew(project: Path) -> None:
     """Write the summary of the results, and README.md from it."""
-    command = [sys.executable, "-m", "snakemake", "--detailed-summary", "all"]
+    command = [sys.executable, "-m", "snakemake", "--detailed-summary", "report_page"]
     done = subprocess.run(  # noqa: S603  # fixed arguments
         command, cwd=project, capture_output=True, text=True, check=False
     )

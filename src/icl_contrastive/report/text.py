@@ -70,6 +70,7 @@ _LITERAL = re.compile(r"<(/?)(?:code|tt|pre)\b")
 _INDEX = re.compile(r"(?<![\w.])([^\W\d_]['′]?|[^\W\d_]̂)_(?:\{([^}]+)\}|([A-Za-z0-9]+))(?!\w)")
 _RAISED = re.compile(r"\^\(([^)]+)\)")
 _NEGATIVE = re.compile(r"(?<![\w.-])-(?=\d)")
+_TOGETHER = re.compile(r"(?<=\S) [=×<>] (?=\S)|(?<=\d) %")
 _EXPONENT = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?\d+)\b")
 
 
@@ -88,12 +89,17 @@ def mathematical(html: str) -> Markup:
                 inside += -1 if literal[1] else 1
         elif not inside:
             part = _EXPONENT.sub(_power, _INDEX.sub(_subscript, part))
-            parts[place] = _NEGATIVE.sub(_MINUS, _RAISED.sub(r"<sup>\1</sup>", part))
+            part = _NEGATIVE.sub(_MINUS, _RAISED.sub(r"<sup>\1</sup>", part))
+            parts[place] = _TOGETHER.sub(_unbroken, part)
     return Markup("".join(parts))  # noqa: S704  # text was escaped, tags were safe before
 
 
 def _subscript(found: re.Match[str]) -> str:
     return f"<var>{found[1]}</var><sub>{found[2] or found[3]}</sub>"
+
+
+def _unbroken(found: re.Match[str]) -> str:
+    return found[0].replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _power(found: re.Match[str]) -> str:

@@ -75,7 +75,7 @@ if (form) {
   addEventListener("hashchange", reveal);
 }
 
-// On paper, everything is open.
+// On paper, all reasons can be read.
 addEventListener("beforeprint", () => {
-  for (const one of document.querySelectorAll("main details")) one.open = true;
+  for (const one of document.querySelectorAll("#scorecard details")) one.open = true;
 });
