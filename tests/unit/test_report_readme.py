@@ -103,7 +103,7 @@ def test_what_is_stale_is_told(
 def test_a_project_without_summary_is_told_how_to_get_one(project: Path) -> None:
     (project / "workflow/report/summary.json").unlink()
     (found,) = problems(project)
-    assert "make report" in found
+    assert "make readme" in found
 
 
 def test_the_time_of_a_figure_is_that_of_all_it_needs(tmp_path: Path) -> None:

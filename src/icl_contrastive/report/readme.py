@@ -1,6 +1,6 @@
 """The parts of README.md that are taken from a run: scorecard, figures, contradictions.
 
-    python -m icl_contrastive.report.readme            from results/, after a full run
+    python -m icl_contrastive.report.readme            from results/ (make readme)
     python -m icl_contrastive.report.readme --check    whether they are up to date
 
 A clone has no results. So what a run says is kept in ``workflow/report/summary.json``, with a
@@ -187,7 +187,7 @@ def fill_in(text: str, summary: Summary) -> str:
 
 def problems(project: Path) -> list[str]:
     """Why README.md is not up to date; empty if it is."""
-    remedy = "run `make report` after a full run"
+    remedy = "run `make readme`"
     path = project / _SUMMARY
     if not path.exists():
         return [f"{_SUMMARY} does not exist: {remedy}"]
