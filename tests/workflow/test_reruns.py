@@ -79,13 +79,30 @@ def test_a_move_reruns_nothing(smoke: Project, tmp_path: Path) -> None:
     assert moved.outdated("--configfile", "workflow/smoke.yaml") == {}
 
 
-def test_a_deleted_intermediate_is_made_again(smoke: Project, outdated: Outdated) -> None:
-    path = smoke.root / "results/tables/trajectories/n31/softmax.csv"
-    path.rename(path.with_suffix(".away"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/n31.safetensors",
+        "pretrained/n15/augmented_g2.safetensors",
+        "equivalence/n15/augmented_g2.safetensors",
+        "equivalence/n15/augmented_g2.csv",
+        "approximation/n31_matrices.csv",
+        "families/n31_closed_forms.csv",
+        "controls/n31.csv",
+        "training_length/n31.safetensors",
+        "tables/trajectories/n31/softmax.csv",
+        "figures/figure_8.png",
+    ],
+)
+def test_a_deleted_artifact_is_made_again(smoke: Project, outdated: Outdated, name: str) -> None:
+    path = smoke.root / "results" / name
+    away = path.with_name(f"{path.name}.away")
+    path.rename(away)
     try:
-        assert set(outdated()) == {"tables/trajectories/n31/softmax", "figures/figure_8"}
+        jobs = [Path(job) for job in outdated() if Path(job).parent == Path(name).parent]
+        assert any(path.stem.startswith(job.name) for job in jobs)
     finally:
-        path.with_suffix(".away").rename(path)
+        away.rename(path)
 
 
 def rules() -> dict[str, str]:
@@ -134,6 +151,26 @@ def test_an_edit_of_the_training_spares_the_data(smoke: Project, outdated: Outda
     assert inside(jobs, "pretrained") == made(smoke, "pretrained")
     assert inside(jobs, "figures") == made(smoke, "figures")
     assert not inside(jobs, "data")
+
+
+def test_an_edit_of_a_model_trains_its_own_variants(smoke: Project, outdated: Outdated) -> None:
+    with smoke.appended("src/icl_contrastive/variants/negative.py", "UNUSED = 0"):
+        jobs = set(outdated())
+    for folder in ("pretrained", "equivalence"):
+        own = {job for job in made(smoke, folder) if Path(job).name.startswith("negative")}
+        assert inside(jobs, folder) == own
+    assert not inside(jobs, "data")
+    assert not inside(jobs, "training_length")
+
+
+def test_a_new_model_reruns_nothing(smoke: Project, outdated: Outdated) -> None:
+    source = smoke.root / "src/icl_contrastive/variants"
+    new = source / "damped.py"
+    shutil.copy(source / "softmax.py", new)
+    try:
+        assert outdated() == {}
+    finally:
+        new.unlink()
 
 
 def test_an_edit_of_a_figure_draws_that_figure(smoke: Project, outdated: Outdated) -> None:
