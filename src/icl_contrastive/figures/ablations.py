@@ -15,8 +15,8 @@ from icl_contrastive.figures.common import Config, Table, main, use_log_scale
 _PANELS = (
     ("train_mse", "training error", False),
     ("test_mse", "held-out error", False),
-    ("equivalence_error", "layer – reference model,\nrelative", True),
-    ("weight_error", "estimate – exact softmax,\ndistance of the weights", False),
+    ("equivalence_error", "layer to reference model,\nrelative difference", True),
+    ("weight_error", "estimate to exact softmax,\ndistance of the weights", False),
 )
 _NAMES = {
     "base": "as configured",
