@@ -41,6 +41,10 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_readme_of_this_project_is_up_to_date() -> None:
+    assert problems(ROOT) == []
+
+
 def test_blocks_hold_what_the_summary_says() -> None:
     text = fill_in(EMPTY, SUMMARY)
     assert (
@@ -108,18 +112,24 @@ def test_a_project_without_summary_is_told_how_to_get_one(project: Path) -> None
 
 def test_the_time_of_a_figure_is_that_of_all_it_needs(tmp_path: Path) -> None:
     names = list(read_config().figures)
-    jobs = ["output_file\tlog-file(s)\tinput-file(s)"]
-    for output, inputs in (
+    printed = ["Building DAG of jobs..."]
+    for written, read in (
         ("data/n15.safetensors", "src/a.py"),
         ("tables/other.csv", "results/data/n15.safetensors"),
-        ("tables/curves.csv", "results/data/n15.safetensors,src/a.py"),
+        ("tables/curves.csv", "results/data/n15.safetensors, src/a.py"),
         *((f"figures/{name}.png", "results/tables/curves.csv") for name in names),
-        ("figures/figure_1.pdf", "results/tables/curves.csv"),
     ):
-        job = output.partition(".")[0]
-        jobs.append(f"results/{output}\tresults/logs/{job}.log\t{inputs}")
-        benchmark = tmp_path / f"results/benchmarks/{job}.tsv"
-        benchmark.parent.mkdir(parents=True, exist_ok=True)
-        benchmark.write_text("s\n10\n" if output.startswith("tables") else "s\n1.5\n")
-    found = seconds_by_figure(tmp_path, names, "\n".join(jobs))
+        benchmark = f"results/benchmarks/{written.partition('.')[0]}.tsv"
+        printed += [
+            "rule any:",
+            f"    input: {read}",
+            f"    output: results/{written}, results/also/{written}",
+            "    log: results/logs/any.log",
+            "    jobid: 1",
+            f"    benchmark: {benchmark}",
+            "    reason: Forced execution\n",
+        ]
+        (tmp_path / benchmark).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / benchmark).write_text("s\n10\n" if "tables" in benchmark else "s\n1.5\n")
+    found = seconds_by_figure(tmp_path, names, "\n".join(printed))
     assert found == dict.fromkeys(names, 1.5 + 10 + 1.5)

@@ -85,7 +85,7 @@ def _regularizers(run: Run) -> str:
         setting=_SHORT,
         last=_LAST,
     )
-    ratios = sorted((_median(effect), effect.label) for effect in effects)
+    ratios = sorted((_median(effect), effect.label.replace("-", "−")) for effect in effects)
     (low, at_low), (high, at_high) = ratios[0], ratios[-1]
     return (
         "Trained with the same α, Eq. 15 ends at an error that is, in the median over the runs, "

@@ -10,12 +10,12 @@ digest of the config and the claims that it is about; README.md is written, and 
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,12 @@ _SCHEMA = Path("workflow/schemas/config.schema.yaml")
 _TEXTS = Path("workflow/report")
 _SUMMARY = _TEXTS / "summary.json"
 _README = Path("README.md")
+_WIDTH = 120
+
+_JOB = re.compile(
+    r"^    input: (.+)\n    output: (.+)\n(?:    .*\n)*?    benchmark: (.+)$", re.MULTILINE
+)
+"""A job in what Snakemake prints of it: inputs, outputs, and the file that holds its cost."""
 
 
 # From a run to its summary
@@ -54,7 +60,7 @@ def summarize(project: Path, jobs: str) -> Summary:
 
     Args:
         project: folder of the project.
-        jobs: what ``snakemake --detailed-summary`` prints.
+        jobs: what ``snakemake --dry-run --forceall`` prints.
     """
     config, schema = (
         yaml.safe_load((project / name).read_text("utf-8")) for name in (_CONFIG, _SCHEMA)
@@ -85,17 +91,17 @@ def summarize(project: Path, jobs: str) -> Summary:
 
 def seconds_by_figure(project: Path, names: Iterable[str], jobs: str) -> dict[str, float]:
     """For each figure, the time of all jobs that it needs if there is nothing yet."""
-    rows = list(csv.DictReader(jobs.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
-    inputs = {row["output_file"]: row["input-file(s)"].split(",") for row in rows}
-    logs = {row["output_file"]: row["log-file(s)"] for row in rows}
+    inputs: dict[str, list[str]] = {}
+    benchmarks: dict[str, str] = {}
+    for read, written, benchmark in _JOB.findall(jobs):
+        for file in written.split(", "):
+            inputs[file] = read.split(", ")
+            benchmarks[file] = benchmark
     found = {}
     for figure in names:
         needed = _needed(f"results/figures/{figure}.png", inputs)
-        benchmarks = {
-            logs[file].replace("/logs/", "/benchmarks/").removesuffix(".log") + ".tsv"
-            for file in needed
-        }
-        found[figure] = sum(job_seconds(project / path) for path in benchmarks)
+        paths = {benchmarks[file] for file in needed}
+        found[figure] = sum(job_seconds(project / path) for path in paths)
     return found
 
 
@@ -123,11 +129,14 @@ def scorecard(summary: Summary) -> str:
         (f"`{one['id']}`", one["claim"], f"{VERDICTS[one['verdict']].sign} {one['verdict']}")
         for one in claims
     )
-    return (
+    paragraph = (
         f"Of {many(len(claims), 'statement')} of the paper that a run can check: **{counted}**. "
         f"The criteria, fixed beforehand, are in `{_CLAIMS}`; the numbers behind the verdicts are "
         "in `results/tables/claims.csv`, and on one page with all figures in `results/report.html` "
-        "(`make report`).\n\n"
+        "(`make report`)."
+    )
+    return (
+        f"{_wrap(paragraph)}\n\n"
         "<details>\n<summary>Verdict on each statement</summary>\n\n"
         f"{_table(('id', 'statement', 'verdict'), rows)}\n\n</details>"
     )
@@ -144,17 +153,22 @@ def figures(summary: Summary) -> str:
         )
         for one in summary["figures"]
     )
-    return (
-        f"{_table(('figure', 'target', 'what it shows', 'time'), rows)}\n\n"
+    note = (
         "Time: of all jobs that the figure needs from scratch, one after the other, in the last "
         "full run. Figures share most of their jobs."
     )
+    table = _table(("figure", "target", "what it shows", "time"), rows)
+    return f"{table}\n\n{_wrap(note)}"
 
 
 def contradictions(summary: Summary) -> str:
     """The contradictions, what is done about them, and the number of the run."""
     rows = ((one["title"], one["handling"], one["number"]) for one in summary["contradictions"])
     return _table(("contradiction", "what is done here", "in the last full run"), rows)
+
+
+def _wrap(paragraph: str) -> str:
+    return textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -206,12 +220,17 @@ def problems(project: Path) -> list[str]:
 
 def renew(project: Path) -> None:
     """Write the summary of the results, and README.md from it."""
-    command = [sys.executable, "-m", "snakemake", "--detailed-summary", "report_page"]
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "report_page"]
     done = subprocess.run(  # noqa: S603  # fixed arguments
-        command, cwd=project, capture_output=True, text=True, check=False
+        command,
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode:
-        sys.exit(done.stderr)
+        sys.exit(done.stdout)
     summary = summarize(project, done.stdout)
     text = fill_in((project / _README).read_text("utf-8"), summary)
     _write(project / _SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
