@@ -18,7 +18,7 @@ def _loss(weights: Any, omega: Any, tokens: Any, target: Any) -> Any:
     return (output - target[0]) ** 2
 
 
-@jax.jit
+@jax.jit  # type: ignore[untyped-decorator]
 def train_jax(weights: Any, omega: Any, tokens: Any, targets: Any, learning_rate: float) -> Any:
     """One SGD step per prompt and run; first axis of every argument but the last: run."""
 

@@ -118,9 +118,7 @@ class Job:
 
         weights = {name: jax.numpy.asarray(w) for name, w in self.weights.items()}
         arrays = jax.device_put((self.omega, self.tokens, self.targets))
-        return lambda: jax.block_until_ready(  # type: ignore[no-untyped-call]
-            train_jax(weights, *arrays, LEARNING_RATE)
-        )
+        return lambda: jax.block_until_ready(train_jax(weights, *arrays, LEARNING_RATE))
 
 
 def microseconds(
