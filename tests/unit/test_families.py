@@ -98,7 +98,7 @@ def test_the_equivalence_holds_for_a_trained_layer(folder: Path, family: str) ->
 def test_a_family_that_can_be_negative_is_not_trained_with(folder: Path) -> None:
     inputs = paths(data=folder / "data.safetensors", output=folder / "none", device="cpu")
     config = layer_config("trigonometric", learning_rate=0.01, epochs=1)
-    with pytest.raises(ValueError, match="Trigonometric features can be negative"):
+    with pytest.raises(StepError, match="Trigonometric features can be negative"):
         pretrain.main(inputs, config)
 
 
