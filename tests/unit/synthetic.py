@@ -197,7 +197,7 @@ NEGATIVE: list[dict[str, Any]] = [
 
 
 def pretraining_rows(runs: int, epochs: int) -> Iterable[list[object]]:
-    """Errors that fall from about E[y²] to a floor, with the ranks that the notes' trial saw."""
+    """Errors that fall from about E[y²] to a floor, ranked as in small trials."""
     rng = np.random.default_rng(11)
     scale = rng.chisquare(D_X, runs) / D_X
     floors = {"softmax": 0.23, "softmax_lr0.005": 0.24, "exact_softmax": 0.2}

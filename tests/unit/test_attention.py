@@ -99,7 +99,7 @@ def test_exact_attention_does_not_overflow() -> None:
 def test_keys_and_queries_share_the_scaling_and_values_have_none(
     generator: torch.Generator,
 ) -> None:
-    """Section 3.1 as the notes read it: d_out^(−1/4) on keys and queries."""
+    """Section 3.1, for keys and queries as is meant: d_out^(−1/4) on keys and queries."""
     weights, tokens = weights_of(generator), normal(generator, 16, D)
     queries, keys, values = project(weights, tokens)
     torch.testing.assert_close(queries * D**0.25, tokens @ weights.W_Q.mT)
