@@ -18,6 +18,7 @@ if experiment.long_settings:
             "results/logs/training_length/{setting}_pretrain.log",
         benchmark:
             "results/benchmarks/training_length/{setting}_pretrain.tsv"
+        priority: 10  # the longest jobs first, so that nothing waits for them at the end
         params:
             config=lambda wildcards: experiment.long_training(wildcards.setting),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
