@@ -31,18 +31,16 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
         yield from _approximation(experiment, measured)
     elif measured:
         yield f"approximation: missing; must be there for figures {listed(measured)}"
-    if "families" in experiment.config:
-        yield from _families(experiment)
-    elif "families" in experiment.figures:
-        yield "families: missing; must be there for the figure families"
-    if "controls" in experiment.config:
-        yield from _controls(experiment)
-    elif "controls" in experiment.figures:
-        yield "controls: missing; must be there for the figure controls"
-    if "training_length" in experiment.config:
-        yield from _training_length(experiment)
-    elif "training_length" in experiment.figures:
-        yield "training_length: missing; must be there for the figure training_length"
+    sections = {
+        "families": _families,
+        "controls": _controls,
+        "training_length": _training_length,
+    }
+    for name, disagreements_of in sections.items():
+        if name in experiment.config:
+            yield from disagreements_of(experiment)
+        elif name in experiment.figures:
+            yield f"{name}: missing; must be there for the figure {name}"
     if "ablations" in experiment.config:
         yield from _ablations(experiment)
 

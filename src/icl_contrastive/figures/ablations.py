@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from icl_contrastive.figures import style
 from icl_contrastive.figures.common import Config, Table, main, use_log_scale
+from icl_contrastive.figures.dots import draw_dots
 
 # Columns, titles, and whether the ticks are powers of ten.
 _PANELS = (
@@ -66,17 +67,7 @@ def _draw_panel(axes: Axes, ablations: Table, rows: list[tuple[str, str]], colum
         values = one.array(column)
         default = one.rows["default"].iloc[0] == "True"
         color = style.BLUE if default else style.VERMILLION
-        axes.plot(
-            values,
-            np.full(len(values), place),
-            linestyle="none",
-            marker="o",
-            markersize=2.4,
-            markeredgewidth=0,
-            color=color,
-            alpha=0.5,
-        )
-        axes.vlines(np.median(values), place - 0.32, place + 0.32, color=color, linewidth=1.6)
+        draw_dots(axes, values, place, color)
         if decision == "base":
             axes.axvline(np.median(values), color=style.BLUE, linewidth=0.7, alpha=0.5)
         if decision != before and place:

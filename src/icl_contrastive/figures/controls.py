@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from icl_contrastive.figures import style
 from icl_contrastive.figures.common import Array, Config, Table, main, scientific
+from icl_contrastive.figures.dots import draw_dots
 
 # From the layer itself to what could be known at best, in groups; the table may lack some.
 _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -79,17 +80,7 @@ def _draw_setting(axes: Axes, controls: Table, predictors: list[tuple[str, str]]
             text = f"  \N{LEFTWARDS ARROW} {scientific(median, 0)}"
             axes.text(_LOWEST, place, text, va="center", color=color, **style.SMALL)
             continue
-        axes.plot(
-            errors,
-            np.full(len(errors), place),
-            linestyle="none",
-            marker="o",
-            markersize=2.4,
-            markeredgewidth=0,
-            color=color,
-            alpha=0.5,
-        )
-        axes.vlines(median, place - 0.32, place + 0.32, color=color, linewidth=1.6)
+        draw_dots(axes, errors, place, color)
     axes.set_xscale("log")
     axes.set_xlim(left=_LOWEST)
     axes.xaxis.set_major_locator(LogLocator())
