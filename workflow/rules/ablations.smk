@@ -65,17 +65,6 @@ if experiment.ablations:
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
             " --output {output:q} 2> {log:q}"
 
-    use rule equivalence_table as ablations_table with:
-        input:
-            code=code("steps.concatenate"),
-            tables=expand("results/ablations/{ablation}.csv", ablation=experiment.ablations),
-        output:
-            "results/tables/ablations.csv",
-        log:
-            "results/logs/tables/ablations.log",
-        benchmark:
-            "results/benchmarks/tables/ablations.tsv"
-
     rule ablations:
         input:
             ablations="results/tables/ablations.csv",

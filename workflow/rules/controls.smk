@@ -33,14 +33,3 @@ if experiment.control_settings:
             "python -m icl_contrastive.steps.controls"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
             " --output {output:q} 2> {log:q}"
-
-    use rule equivalence_table as controls_table with:
-        input:
-            code=code("steps.concatenate"),
-            tables=expand("results/controls/{setting}.csv", setting=experiment.control_settings),
-        output:
-            "results/tables/controls.csv",
-        log:
-            "results/logs/tables/controls.log",
-        benchmark:
-            "results/benchmarks/tables/controls.tsv"

@@ -38,30 +38,6 @@ if experiment.family_settings:
             " --errors {output.errors:q} --closed-forms {output.closed_forms:q}"
             " --times {output.times:q} 2> {log:q}"
 
-    use rule equivalence_table as families_table with:
-        input:
-            code=code("steps.concatenate"),
-            tables=expand("results/families/{setting}.csv", setting=experiment.family_settings),
-        output:
-            "results/tables/families.csv",
-        log:
-            "results/logs/tables/families.log",
-        benchmark:
-            "results/benchmarks/tables/families.tsv"
-
-    use rule equivalence_table as family_closed_forms_table with:
-        input:
-            code=code("steps.concatenate"),
-            tables=expand(
-                "results/families/{setting}_closed_forms.csv", setting=experiment.family_settings
-            ),
-        output:
-            "results/tables/family_closed_forms.csv",
-        log:
-            "results/logs/tables/family_closed_forms.log",
-        benchmark:
-            "results/benchmarks/tables/family_closed_forms.tsv"
-
     rule family_requirements:
         input:
             code=code("steps.family_requirements"),

@@ -1,7 +1,7 @@
 """Tidy tables of all cells, rows in the order of the config.
 
 In: the pretrained files; the tables of single cells and settings.
-Out: results/tables/pretraining.csv, equivalence.csv, approximation.csv, matrices.csv.
+Out: results/tables/pretraining.csv, equivalence.csv and those below.
 """
 
 
@@ -26,51 +26,48 @@ rule pretraining_table:
         " --pretrained {input.pretrained:q} --output {output:q} 2> {log:q}"
 
 
-rule equivalence_table:
-    input:
-        code=code("steps.concatenate"),
-        tables=expand("results/equivalence/{cell}.csv", cell=experiment.dual_cells),
-    output:
-        "results/tables/equivalence.csv",
-    log:
-        "results/logs/tables/equivalence.log",
-    benchmark:
-        "results/benchmarks/tables/equivalence.tsv"
-    conda:
-        "../envs/python.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    shell:
-        "python -m icl_contrastive.steps.concatenate"
-        " --tables {input.tables:q} --output {output:q} 2> {log:q}"
+# Tables whose rows are those of the parts, one after the other.
+parts = {
+    "equivalence": expand("results/equivalence/{cell}.csv", cell=experiment.dual_cells),
+    "approximation": expand(
+        "results/approximation/{setting}.csv", setting=experiment.approximation_settings
+    ),
+    "matrices": expand(
+        "results/approximation/{setting}_matrices.csv", setting=experiment.approximation_settings
+    ),
+    "families": expand("results/families/{setting}.csv", setting=experiment.family_settings),
+    "family_closed_forms": expand(
+        "results/families/{setting}_closed_forms.csv", setting=experiment.family_settings
+    ),
+    "controls": expand("results/controls/{setting}.csv", setting=experiment.control_settings),
+    "training_length": expand(
+        "results/training_length/{setting}.csv", setting=experiment.long_settings
+    ),
+    "ablations": expand("results/ablations/{ablation}.csv", ablation=experiment.ablations),
+}
 
+for table, tables in parts.items():
+    if not tables:
+        continue  # an optional section that the config leaves out
 
-use rule equivalence_table as approximation_table with:
-    input:
-        code=code("steps.concatenate"),
-        tables=expand(
-            "results/approximation/{setting}.csv", setting=experiment.approximation_settings
-        ),
-    output:
-        "results/tables/approximation.csv",
-    log:
-        "results/logs/tables/approximation.log",
-    benchmark:
-        "results/benchmarks/tables/approximation.tsv"
-
-
-use rule equivalence_table as matrices_table with:
-    input:
-        code=code("steps.concatenate"),
-        tables=expand(
-            "results/approximation/{setting}_matrices.csv",
-            setting=experiment.approximation_settings,
-        ),
-    output:
-        "results/tables/matrices.csv",
-    log:
-        "results/logs/tables/matrices.log",
-    benchmark:
-        "results/benchmarks/tables/matrices.tsv"
+    rule:
+        name:
+            f"{table}_table"
+        input:
+            code=code("steps.concatenate"),
+            tables=tables,
+        output:
+            f"results/tables/{table}.csv",
+        log:
+            f"results/logs/tables/{table}.log",
+        benchmark:
+            f"results/benchmarks/tables/{table}.tsv"
+        conda:
+            "../envs/python.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        shell:
+            "python -m icl_contrastive.steps.concatenate"
+            " --tables {input.tables:q} --output {output:q} 2> {log:q}"

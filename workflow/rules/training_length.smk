@@ -47,14 +47,3 @@ if experiment.long_settings:
             "python -m icl_contrastive.steps.training_length"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
             " --output {output:q} 2> {log:q}"
-
-    use rule equivalence_table as training_length_table with:
-        input:
-            code=code("steps.concatenate"),
-            tables=expand("results/training_length/{setting}.csv", setting=experiment.long_settings),
-        output:
-            "results/tables/training_length.csv",
-        log:
-            "results/logs/tables/training_length.log",
-        benchmark:
-            "results/benchmarks/tables/training_length.tsv"
