@@ -14,8 +14,8 @@ import torch
 from icl_contrastive.approximation import mild_pairs
 from icl_contrastive.artifacts import load_tensors, save_tensors
 from icl_contrastive.attention import Projections, Weights, project
+from icl_contrastive.error_curves import Curves
 from icl_contrastive.features import FAMILIES, Statistics, build_family
-from icl_contrastive.requirements import Curves
 from icl_contrastive.steps import (
     approximation,
     data,

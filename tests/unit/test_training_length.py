@@ -12,12 +12,12 @@ import torch
 
 from icl_contrastive.artifacts import load_table, load_tensors
 from icl_contrastive.attention import Projections
+from icl_contrastive.diagnostics import relative_deviation
 from icl_contrastive.features import build_family
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.steps import data as data_step
 from icl_contrastive.steps import pretrain as pretrain_step
 from icl_contrastive.steps import training_length
-from icl_contrastive.steps.look import relative_deviation
 from icl_contrastive.tasks import Prompts
 from icl_contrastive.training import pretrain
 from icl_contrastive.variants import build_variant

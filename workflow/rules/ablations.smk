@@ -38,7 +38,7 @@ if experiment.ablations:
             config=lambda wildcards: experiment.ablation_training(wildcards.ablation),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
 
-    rule look_at_ablation:
+    rule diagnose_ablation:
         input:
             code=code("steps.ablation"),
             own=own_code_of(experiment.config["ablations"]["variant"]),

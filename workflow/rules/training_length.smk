@@ -23,7 +23,7 @@ if experiment.long_settings:
             config=lambda wildcards: experiment.long_training(wildcards.setting),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
 
-    rule look_at_checkpoints:
+    rule diagnose_checkpoints:
         input:
             code=code("steps.training_length"),
             own=own_code_of(experiment.config["training_length"]["variant"]),

@@ -139,7 +139,7 @@ class Family(ABC):
         """m rows ω of the family's law, (m, d)."""
         return PROJECTIONS[self.projection](rng, d, m)
 
-    def known(self, statistics: Statistics | None) -> Statistics:
+    def required(self, statistics: Statistics | None) -> Statistics:
         """The statistics, which this family needs; raises ValueError if there are none."""
         if statistics is None:
             raise ValueError(f"{self!r} needs the statistics of keys and queries")

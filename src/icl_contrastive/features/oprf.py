@@ -67,4 +67,4 @@ class OPRF(ExponentialFamily):
         return squared_kernel(keys, queries) * error_of_mean(d_r, d, second, cross)
 
     def _constant(self, d: int, statistics: Statistics | None) -> float:
-        return best_constant(float(np.trace(self.known(statistics).second_moment)), d)
+        return best_constant(float(np.trace(self.required(statistics).second_moment)), d)

@@ -39,7 +39,7 @@ class SDERF(ExponentialFamily):
     def sample(
         self, rng: np.random.Generator, d: int, d_r: int, statistics: Statistics | None
     ) -> dict[str, Array]:
-        a, q = best_constants(self.known(statistics).second_moment)
+        a, q = best_constants(self.required(statistics).second_moment)
         omega = self.directions(rng, d, d_r)
         weight = (omega * omega) @ a + np.log(1 - 4 * a).sum() / 4
         return {"omega": omega * np.sqrt(1 - 4 * a) @ q.T, "log_weight": weight}
@@ -54,7 +54,7 @@ class SDERF(ExponentialFamily):
         """A product over the directions of Q for independent ω; none is known for blocks."""
         if self.projection != "independent":
             return None
-        a, q = best_constants(self.known(statistics).second_moment)
+        a, q = best_constants(self.required(statistics).second_moment)
         z = keys + queries
         log_second = (np.log(1 - 4 * a) - np.log(1 - 8 * a) / 2).sum()
         along = (z @ q) ** 2 @ (2 * (1 - 4 * a) / (1 - 8 * a))

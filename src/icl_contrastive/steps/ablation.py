@@ -9,16 +9,16 @@ import pandas as pd
 import torch
 
 from icl_contrastive.artifacts import load_tensors, save_table
+from icl_contrastive.diagnostics import diagnose
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.equivalence import compare, relative_error
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
-from icl_contrastive.steps.look import look_at
 from icl_contrastive.variants import build_variant
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write decision, value, default, run, the last epoch's errors, and what ``look_at`` says.
+    """Write decision, value, default, run, the last epoch's errors, and what ``diagnose`` says.
 
     And equivalence_error, the median over prompts of the relative difference between the layer and
     its reference model under the scheme asked for: rounding, where the two are equal.
@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 "run": run,
                 "train_mse": arrays["train_mse"][run, -1],
                 "test_mse": arrays["test_mse"][run, -1],
-                **look_at(layer, variant, family, made_by["features"]["d_r"], tokens, targets),
+                **diagnose(*layer, variant, family, made_by["features"]["d_r"], tokens, targets),
                 "equivalence_error": float(pd.Series(errors).median()),
             }
         )

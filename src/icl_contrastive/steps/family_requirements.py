@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from icl_contrastive.artifacts import load_table, save_table
+from icl_contrastive.error_curves import Curves
 from icl_contrastive.features import Family
-from icl_contrastive.requirements import Curves
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream

@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 
 from icl_contrastive.artifacts import load_tensors, save_table
+from icl_contrastive.diagnostics import diagnose
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
-from icl_contrastive.steps.look import look_at
 from icl_contrastive.variants import build_variant
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ CHECKPOINT = "checkpoints/"
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write setting, run, epoch, train_mse, test_mse and what ``look_at`` says of the layer."""
+    """Write setting, run, epoch, train_mse, test_mse and what ``diagnose`` says of the layer."""
     arrays, made_by = load_tensors(arguments.pretrained)
     variant, family = build_variant(made_by["model"]), load_family(made_by["features"])
     rows = []
@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                     "epoch": epoch,
                     "train_mse": arrays["train_mse"][run, epoch - 1],
                     "test_mse": arrays["test_mse"][run, epoch - 1],
-                    **look_at(then, variant, family, made_by["features"]["d_r"], *prompts),
+                    **diagnose(*then, variant, family, made_by["features"]["d_r"], *prompts),
                 }
             )
         log.info("run %d of %d", run + 1, config["runs"])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from icl_contrastive.attention import Projections, predict, project, query_attention
+from icl_contrastive.attention import Projections, Weights, predict, project, query_attention
 from icl_contrastive.features import Family
-from icl_contrastive.steps.layer import Layer
+from icl_contrastive.features.base import FeatureMap
 from icl_contrastive.variants import Variant
 
 
-def look_at(
-    layer: Layer,
+def diagnose(
+    weights: Weights,
+    features: FeatureMap,
     variant: Variant,
     family: Family,
     d_r: int,
@@ -26,10 +27,10 @@ def look_at(
     ``relative_deviation``, the median over prompts and keys of an estimated kernel entry's;
     ``weight_error``, the mean over prompts of Σ_i |a_i − a_i exact| / 2.
     """
-    projections = project(layer.weights, tokens)
-    both = (layer.features, None)
+    projections = project(weights, tokens)
+    both = (features, None)
     attention, exact = (query_attention(projections, phi) for phi in both)
-    outputs = (predict(layer.weights, tokens, variant, phi)[..., -1] for phi in both)
+    outputs = (predict(weights, tokens, variant, phi)[..., -1] for phi in both)
     errors = [np.abs((output - targets[..., -1]).numpy()) for output in outputs]
     return {
         "absolute_error": float(np.median(errors[0])),
