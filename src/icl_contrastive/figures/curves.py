@@ -1,24 +1,42 @@
-"""Learning curves: the median over the runs with a band between the quartiles."""
+"""A statistic of many runs or draws along an axis, with a band for their spread."""
 
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
+import seaborn
 from matplotlib.axes import Axes
 
-from icl_contrastive.figures.common import Array, Table
-
-_QUARTILES = (0.25, 0.75)
+from icl_contrastive.figures.common import Table
 
 
-def read_curves(pretraining: Table, setting: str, variant: str, column: str) -> tuple[Array, Array]:
-    """Epochs (epochs,) and the errors of every run (epochs, runs) of one pretraining job."""
-    grid = pretraining.where(setting=setting, variant=variant).pivot("epoch", "run", column)
-    return grid.index.to_numpy(dtype=np.float64), grid.to_numpy(dtype=np.float64)
+def draw_curve(
+    axes: Axes,
+    table: Table,
+    x: str,
+    y: str,
+    unit: str,
+    center: Literal["median", "mean"] = "median",
+    spread: int = 50,
+    band: float = 0.15,
+    **line: Any,
+) -> None:
+    """The center of ``y`` over the units as a line, their middle ``spread`` percent as a band.
 
-
-def draw_curve(axes: Axes, epochs: Array, errors: Array, band: float = 0.15, **line: Any) -> None:
-    """The median over the runs (last axis) as a line, the interquartile range as a band."""
-    low, high = np.quantile(errors, _QUARTILES, axis=1)
-    if band:
-        axes.fill_between(epochs, low, high, color=line["color"], alpha=band, linewidth=0)
-    axes.plot(epochs, np.median(errors, axis=1), **line)
+    The table has one row for each ``x`` and unit (raises SystemExit if not). Axes must become
+    logarithmic afterwards: on such ones seaborn averages logarithms.
+    """
+    table.pivot(x, unit, y)
+    if "log" in (axes.get_xscale(), axes.get_yscale()):
+        raise ValueError("the axes are logarithmic already")
+    seaborn.lineplot(
+        table.rows,
+        x=x,
+        y=y,
+        estimator=center,
+        errorbar=("pi", spread),
+        err_kws={"alpha": band, "linewidth": 0},
+        ax=axes,
+        **line,
+    )
+    axes.set(xlabel="", ylabel="")
+    if legend := axes.get_legend():
+        legend.remove()

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from icl_contrastive.figures import style
 from icl_contrastive.figures.common import Config, Table, main, use_log_scale
+from icl_contrastive.figures.curves import draw_curve
 from icl_contrastive.figures.trajectory import draw_descent, read_descent
 
 # Error, its label, color, marker and line; the power of d_r with which the error of an unbiased
@@ -18,7 +19,7 @@ _ERRORS = (
     ("mae", "MAE", style.VERMILLION, "s", (0, (4, 1.5)), -0.5, r"$\propto 1/\sqrt{d_r}$"),
     ("mse", "MSE", style.BLUE, "o", "-", -1.0, r"$\propto 1/d_r$"),
 )
-_BAND = (0.1, 0.9)
+_SPREAD = 80
 
 
 def draw(config: Config, trajectory: Table, approximation: Table) -> Figure:
@@ -36,14 +37,11 @@ def draw(config: Config, trajectory: Table, approximation: Table) -> Figure:
 
 def draw_errors(axes: Axes, errors: Table, d_r_used: int) -> None:
     """Mean error over the repeats against d_r, 10–90 % of the repeats, and the expected slopes."""
+    for column, label, color, marker, line, _, _ in _ERRORS:
+        look = {"color": color, "marker": marker, "linestyle": line, "label": label}
+        draw_curve(axes, errors, "d_r", column, "repeat", "mean", _SPREAD, band=0.2, **look)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for column, label, color, marker, line, _, _ in _ERRORS:
-        groups = errors.rows.groupby("d_r")[column]
-        mean = groups.mean()
-        low, high = (groups.quantile(share).to_numpy(dtype=np.float64) for share in _BAND)
-        axes.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
-        axes.plot(mean.index, mean, color=color, marker=marker, linestyle=line, label=label)
     label = rf"$d_r = {d_r_used}$"
     axes.axvline(d_r_used, color=style.GREY, linewidth=0.7, linestyle=":", zorder=0, label=label)
     # The guides may leave the panel: its limits are the measured errors'.

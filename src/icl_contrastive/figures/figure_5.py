@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from icl_contrastive.figures import style
 from icl_contrastive.figures.common import Config, Table, main, place, use_log_scale
-from icl_contrastive.figures.curves import draw_curve, read_curves
+from icl_contrastive.figures.curves import draw_curve
 
 # Inches. The curves of a column share one block; below it are the errors after the last epoch.
 _HEIGHT = 5.0
@@ -161,15 +161,16 @@ def _draw_curves(
     for index, name in enumerate(names):
         bottom = _CURVES_BOTTOM + (len(names) - 1 - index) * (height + _GAP)
         axes = place(figure, left, bottom, _WIDTH, height)
-        axes.set_yscale("log")
-        epochs, errors = read_curves(pretraining, setting, base, "train_mse")
-        draw_curve(axes, epochs, errors, zorder=3, **_BASE_LINE)
+        runs = pretraining.where(setting=setting, variant=base)
+        draw_curve(axes, runs, "epoch", "train_mse", "run", zorder=3, **_BASE_LINE)
         shown = [curve for curve in column.curves if curve.panel == name]
         for curve in shown:
-            _, errors = read_curves(pretraining, setting, curve.variant, "train_mse")
-            draw_curve(axes, epochs, errors, band=min(0.15, 0.3 / len(shown)), **curve.line)
+            runs = pretraining.where(setting=setting, variant=curve.variant)
+            band = min(0.15, 0.3 / len(shown))
+            draw_curve(axes, runs, "epoch", "train_mse", "run", band=band, **curve.line)
         axes.text(1.02, 0.5, name, transform=axes.transAxes, rotation=270, va="center")
         axes.margins(x=0)
+        axes.set_yscale("log")
         # Most of the way is gone in the first epochs, and the paper speaks of convergence there.
         use_log_scale(axes, "x")
         axes.tick_params(labelbottom=index == len(names) - 1)
@@ -199,8 +200,8 @@ def _draw_final(axes: Axes, column: Column, base: str, pretraining: Table, setti
     panels = list(dict.fromkeys(curve.panel for curve in column.curves))
     shared = len(column.places) <= len(column.curves)
     for curve in (base_curve, *column.curves):
-        _, errors = read_curves(pretraining, setting, curve.variant, "train_mse")
-        final = errors[-1]
+        runs = pretraining.where(setting=setting, variant=curve.variant).rows
+        final = runs.loc[runs["epoch"] == runs["epoch"].max(), "train_mse"].to_numpy()
         # Two forms of one α stand side by side, told apart by their markers.
         side = panels.index(curve.panel) if shared and curve.panel else 0
         offset = 0.36 * (side - 0.5) if shared and curve.panel else 0.0

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from icl_contrastive.figures import style
 from icl_contrastive.figures.common import Config, Table, main, use_log_scale
-from icl_contrastive.figures.curves import draw_curve, read_curves
+from icl_contrastive.figures.curves import draw_curve
 
 # With x ~ U(−1, 1)^{d_x}, E[x_j²] = 1/3, and with W_ij ~ N(0, 1), E[W_ij²] = 1.
 _VARIANCE_OF_X = 1 / 3
@@ -37,11 +37,11 @@ def _draw_scenario(
     axes: Axes, config: Config, pretraining: Table, setting: str, scenario: str
 ) -> None:
     """Training and held-out error of one setting."""
+    curves = pretraining.where(setting=setting, variant=config["variant"])
     color = style.VERMILLION if setting == config["setting"] else style.BLUE
     for column, name, line in _ERRORS:
-        epochs, errors = read_curves(pretraining, setting, config["variant"], column)
         label = f"{scenario}, {name}"
-        draw_curve(axes, epochs, errors, color=color, linestyle=line, label=label)
+        draw_curve(axes, curves, "epoch", column, "run", color=color, linestyle=line, label=label)
     axes.margins(x=0)
 
 

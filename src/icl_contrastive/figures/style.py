@@ -1,7 +1,7 @@
 """The one look of all figures: sizes, type, colors.
 
-The figures are built with `matplotlib.figure.Figure` and never with pyplot: no window system, no
-global figure list, and half the start-up time.
+The figures are built with `matplotlib.figure.Figure` and never with pyplot's functions: no window
+system and no global list of figures.
 """
 
 from collections.abc import Iterator

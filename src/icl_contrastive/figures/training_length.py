@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Array, Config, Table, main, use_log_scale
+from icl_contrastive.figures.common import Config, Table, main, use_log_scale
 from icl_contrastive.figures.curves import draw_curve
 
 _COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE)
@@ -51,9 +51,8 @@ def draw(config: Config, training_length: Table) -> Figure:
         for color, setting in zip(_COLORS, settings, strict=False):
             rows = training_length.where(setting=setting)
             for column, (_, line) in columns.items():
-                epochs, values = _course(rows, column)
-                if np.isfinite(values).all():
-                    draw_curve(axes, epochs, values, color=color, linestyle=line)
+                if np.isfinite(rows.array(column)).all():
+                    draw_curve(axes, rows, "epoch", column, "run", color=color, linestyle=line)
         if logarithmic:
             use_log_scale(axes)
         else:
@@ -67,8 +66,8 @@ def draw(config: Config, training_length: Table) -> Figure:
         axes.axvline(config["epochs"], color=style.GREY, linewidth=0.7, linestyle=":", zorder=0)
         axes.set_title(title)
         axes.margins(x=0)
-        use_log_scale(axes, "x")
     for axes in panels[-1]:
+        use_log_scale(axes, "x")
         axes.set_xlabel("epoch")
     figure.legend(
         [Line2D([], [], color=color) for color, _ in zip(_COLORS, settings, strict=False)],
@@ -77,12 +76,6 @@ def draw(config: Config, training_length: Table) -> Figure:
         ncols=len(settings),
     )
     return figure
-
-
-def _course(rows: Table, column: str) -> tuple[Array, Array]:
-    """Epochs (checkpoints,) and a column's values (checkpoints, runs)."""
-    grid = rows.rows.pivot(index="epoch", columns="run", values=column)
-    return grid.index.to_numpy(dtype=np.float64), grid.to_numpy(dtype=np.float64)
 
 
 if __name__ == "__main__":
