@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,16 +32,47 @@ class DamagedArtifactError(RuntimeError):
         super().__init__(f"{path} is damaged ({why}); delete it and run again to make it anew")
 
 
+class OtherArtifactError(RuntimeError):
+    """An artifact of another kind or version; the message names the file and what it lacks."""
+
+    def __init__(self, path: Path, lacking: Iterable[object], there: Iterable[object]) -> None:
+        super().__init__(
+            f"{path} is of another kind or version: it has no {', '.join(map(repr, lacking))}, but "
+            f"{', '.join(map(str, there))}; delete it and run again if it is an old one"
+        )
+
+
+class Contents(dict[str, Any]):
+    """What an artifact holds, by name; raises OtherArtifactError for what it does not hold."""
+
+    def __init__(self, path: Path, contents: Mapping[str, Any]) -> None:
+        super().__init__(contents)
+        self._path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise OtherArtifactError(self._path, [name], self)
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` fill a temporary file beside ``path``, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Have ``write`` fill a temporary file beside ``path``, then rename it.
+
+    Raises OSError, naming ``path``, if the disk is full or the folder cannot be written to.
+    """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        write(temporary)
-        temporary.chmod(0o666 & ~_UMASK)  # some writers make files private
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            temporary.chmod(0o666 & ~_UMASK)  # some writers make files private
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (SafetensorError, OSError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise OSError(
+            f"{path} cannot be written ({why}); with space and permission, run again: "
+            "nothing finished is lost"
+        ) from error
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Array], config: Mapping[str, Any]) -> None:
@@ -66,7 +97,8 @@ def _checksum(arrays: Mapping[str, Array], config: Mapping[str, Any]) -> str:
 def load_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """Tensors of a safetensors file, and the slice of the config that made it.
 
-    Raises FileNotFoundError, or DamagedArtifactError if the file is not as it was written.
+    Raises FileNotFoundError, or DamagedArtifactError if the file is not as it was written; what it
+    does not hold is an OtherArtifactError for whoever asks for it.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
@@ -79,7 +111,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
             raise ValueError("its checksum does not match its contents")
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedArtifactError(path, error) from error
-    return tensors, config
+    return Contents(path, tensors), Contents(path, config)
 
 
 def save_table(path: Path, table: pd.DataFrame) -> None:
@@ -87,10 +119,11 @@ def save_table(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
 
 
-def load_table(path: Path) -> pd.DataFrame:
+def load_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     """A table that ``save_table`` wrote, its fields as they were written.
 
-    Raises FileNotFoundError, or DamagedArtifactError if it is empty, ragged or cut off in a row.
+    Raises FileNotFoundError, DamagedArtifactError if it is empty, ragged or cut off in a row, or
+    OtherArtifactError if it lacks one of the columns.
     """
     import pandas as pd
 
@@ -107,4 +140,6 @@ def load_table(path: Path) -> pd.DataFrame:
             raise ValueError("no rows")
     except (OSError, ValueError, csv.Error) as error:  # pandas' errors are ValueErrors
         raise DamagedArtifactError(path, error) from error
+    if lacking := [column for column in columns if column not in table]:
+        raise OtherArtifactError(path, lacking, table)
     return table

@@ -538,7 +538,7 @@ def test_damaged_tensors_are_named(
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(DAMAGES[damage](inputs[which].read_bytes()))
     inputs[which] = damaged
-    config = SWEEP | {"epochs": 1, "learning_rate": 0.1, "runs": 1, "prompts": 1, "tolerance": 1}
+    config = SWEEP | {"epochs": 1, "learning_rate": 0.1, "runs": RUNS, "prompts": 1, "tolerance": 1}
     others: dict[str, Any] = {
         "pretrain": {"output": tmp_path / "x", "device": "cpu"},
         "equivalence": {"table": tmp_path / "x", "trajectory": tmp_path / "y"},

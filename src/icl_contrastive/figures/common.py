@@ -23,109 +23,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from icl_contrastive.artifacts import write_atomically
+from icl_contrastive.artifacts import (
+    DamagedArtifactError,
+    OtherArtifactError,
+    write_atomically,
+)
 from icl_contrastive.figures import style
+from icl_contrastive.tables import COLUMNS
 
 Array = npt.NDArray[np.float64]
 
-# The columns that figures read, and their types. `d_r` of the matrices is empty for the exact one.
-_COLUMNS: dict[str, dict[str, type]] = {
-    "pretraining": {
-        "setting": str,
-        "variant": str,
-        "run": int,
-        "epoch": int,
-        "train_mse": float,
-        "test_mse": float,
-    },
-    "trajectory": {
-        "setting": str,
-        "variant": str,
-        "run": int,
-        "prompt": int,
-        "scheme": str,
-        "step": int,
-        "y_reference": float,
-        "cosine": float,
-        "y_layer": float,
-        "y_true": float,
-    },
-    "approximation": {
-        "setting": str,
-        "d_r": int,
-        "repeat": int,
-        "matrix": str,
-        "mse": float,
-        "mae": float,
-    },
-    "matrices": {
-        "setting": str,
-        "d_r": float,
-        "matrix": str,
-        "row": int,
-        "column": int,
-        "value": float,
-    },
-    "diagram": {"matrix": str, "row": int, "column": int, "value": float},
-    "controls": {
-        "setting": str,
-        "run": int,
-        "prompt": int,
-        "predictor": str,
-        "prediction": float,
-        "y_true": float,
-        "squared_error": float,
-    },
-    "ablations": {
-        "decision": str,
-        "value": str,
-        "default": str,
-        "run": int,
-        "train_mse": float,
-        "test_mse": float,
-        "equivalence_error": float,
-        "relative_deviation": float,
-        "weight_error": float,
-    },
-    "training_length": {
-        "setting": str,
-        "run": int,
-        "epoch": int,
-        "train_mse": float,
-        "test_mse": float,
-        "absolute_error": float,
-        "absolute_error_exact": float,
-        "query_weight": float,
-        "relative_deviation": float,
-        "weight_error": float,
-    },
-    "families": {
-        "setting": str,
-        "family": str,
-        "projection": str,
-        "d_r": int,
-        "repeat": int,
-        "matrix": str,
-        "mse": float,
-        "mae": float,
-    },
-    "family_closed_forms": {
-        "setting": str,
-        "family": str,
-        "projection": str,
-        "d_r": int,
-        "mse": float,
-    },
-    "family_requirements": {
-        "setting": str,
-        "matrix": str,
-        "error": str,
-        "family": str,
-        "projection": str,
-        "reached": str,
-        "d_r": float,
-    },
-}
 _MAY_BE_EMPTY = {
     ("ablations", "relative_deviation"),
     ("matrices", "d_r"),
@@ -192,27 +99,31 @@ class Table:
         return self.where(**values).pivot("row", "column", "value").to_numpy(dtype=np.float64)
 
 
+def _damaged(path: Path, why: str) -> SystemExit:
+    return SystemExit(f"error: {DamagedArtifactError(path, why)}")
+
+
 def read_table(name: str, path: Path) -> Table:
     """Read the table `name`, with its known columns only and every value checked.
 
     Raises SystemExit, naming the file, when it cannot be read, is empty, was cut off, lacks a
     column or holds something that is no finite number where one belongs.
     """
-    columns = _COLUMNS[name]
+    columns = COLUMNS[name]
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SystemExit(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SystemExit(f"{path}: not a text file") from None
+        raise _damaged(path, "not a text file") from None
     if not text.strip():
-        raise SystemExit(f"{path}: the file is empty")
+        raise _damaged(path, "the file is empty")
     if not text.endswith("\n"):
-        raise SystemExit(f"{path}: the file ends in the middle of a line")
+        raise _damaged(path, "the file ends in the middle of a line")
     header = text.partition("\n")[0].strip().split(",")
     missing = [column for column in columns if column not in header]
     if missing:
-        raise SystemExit(f"{path}: the column {missing[0]!r} is missing; there are {header}")
+        raise SystemExit(f"error: {OtherArtifactError(path, missing, header)}")
     try:
         with warnings.catch_warnings():
             # Lines longer than the header are only warned about.
@@ -220,16 +131,16 @@ def read_table(name: str, path: Path) -> Table:
             rows = pd.read_csv(io.StringIO(text), dtype=columns, index_col=False)
             rows = rows[list(columns)]
     except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise SystemExit(f"{path}: damaged table: {str(error).strip()}") from None
+        raise _damaged(path, str(error).strip()) from None
     if rows.empty:
-        raise SystemExit(f"{path}: the table has no rows")
+        raise _damaged(path, "no rows")
     for column, kind in columns.items():
         bad = rows[column].isna()
         if kind is float:
             bad = ~np.isfinite(rows[column])
         if bad.any() and (name, column) not in _MAY_BE_EMPTY:
             line = int(np.flatnonzero(bad)[0]) + 2
-            raise SystemExit(f"{path}: line {line}: the value of {column!r} is empty or not finite")
+            raise _damaged(path, f"line {line}: the value of {column!r} is empty or not finite")
     return Table(path, rows)
 
 
@@ -285,7 +196,10 @@ def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None
         figure = draw(
             config, **{name: read_table(name, getattr(arguments, name)) for name in tables}
         )
-        save(figure, arguments.output)
+        try:
+            save(figure, arguments.output)
+        except OSError as error:
+            raise SystemExit(f"error: {error}") from None
 
 
 def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:

@@ -18,7 +18,7 @@ from icl_contrastive.approximation import (
 from icl_contrastive.artifacts import save_table
 from icl_contrastive.attention import project
 from icl_contrastive.features import Statistics, build_family
-from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.entries import entries
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
@@ -40,6 +40,7 @@ def matrix_rows(setting: str, d_r: int | None, matrices: Matrices) -> pd.DataFra
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write every repeat's errors, and the matrices of the first repeat of the d_r shown."""
+    check_origin(config, arguments.data, arguments.pretrained)
     setting, run = config["setting"], config["run"]
     layer = load_layer(arguments.pretrained, run, torch.float64)
     tokens, _ = load_test_prompts(arguments.data, run, config["prompt"], torch.float64)

@@ -11,6 +11,7 @@ import yaml
 from icl_contrastive.artifacts import load_table, save_table
 from icl_contrastive.claims import ClaimError, Evidence, evaluate, read_claims
 from icl_contrastive.steps.common import StepError, run_step
+from icl_contrastive.tables import columns_of
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     except ClaimError as error:
         raise StepError(f"{arguments.claims}: {error}") from error
     paths = zip(config["tables"], arguments.tables, strict=True)
-    tables = {name: load_table(path) for name, path in paths}
+    tables = {name: load_table(path, columns_of(name)) for name, path in paths}
     scorecard = evaluate(claims, Evidence(config, tables), settings, config["seed"])
     for verdict, count in scorecard["verdict"].value_counts().items():
         log.info("%s: %d", verdict, count)

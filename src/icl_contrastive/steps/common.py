@@ -10,14 +10,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from icl_contrastive.artifacts import DamagedArtifactError
+from icl_contrastive.artifacts import DamagedArtifactError, OtherArtifactError, load_tensors
 
 CELL = ("setting", "variant")
 """What says in the log which of several jobs a line is from."""
 
+ORIGIN = ("seed", "runs", *CELL, "model", "features")
+"""What a step and the steps that made its inputs must agree on."""
+
 
 class StepError(RuntimeError):
     """A step that cannot go on; the message says which artifact, row or run, and what to do."""
+
+
+def check_origin(config: dict[str, Any], *paths: Path) -> None:
+    """Raise StepError for an artifact that another config made, as old results may be.
+
+    Args:
+        config: the step's slice, compared where the artifact's has the same key.
+        paths: of safetensors files.
+    """
+    for path in paths:
+        _, made_by = load_tensors(path)
+        for key in ORIGIN:
+            if key in config and key in made_by and config[key] != made_by[key]:
+                raise StepError(
+                    f"{path} was made with {key} = {made_by[key]!r}, and the config now says "
+                    f"{config[key]!r}; delete it and run again to make it anew"
+                )
 
 
 def run_step(
@@ -48,5 +68,16 @@ def run_step(
     logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
     try:
         main(arguments, arguments.config)
-    except (StepError, DamagedArtifactError, OSError, ArithmeticError) as error:
+    except (StepError, DamagedArtifactError, OtherArtifactError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_about_memory(error):
+            raise
+        sys.exit(f"error: out of memory ({error}); run fewer jobs at once or on a larger machine")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted")
+
+
+def _is_about_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch says so in a RuntimeError."""
+    return isinstance(error, MemoryError) or "memory" in str(error)

@@ -20,7 +20,7 @@ from icl_contrastive.controls import (
     predict_labels,
 )
 from icl_contrastive.features import Statistics, build_family
-from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 from icl_contrastive.tasks import sample_task
@@ -76,6 +76,7 @@ def predictions(
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write setting, run, prompt, predictor, prediction, y_true, squared_error."""
+    check_origin(config, arguments.data, arguments.pretrained[0])
     tasks = load_tensors(arguments.data)[0]["task"]
     tables = []
     for run in range(config["runs"]):

@@ -11,7 +11,7 @@ import torch
 from icl_contrastive.artifacts import save_table
 from icl_contrastive.attention import predict, project, query_attention
 from icl_contrastive.dual import descend, dual_problem
-from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.entries import entries
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
 from icl_contrastive.variants import build_variant
@@ -21,6 +21,7 @@ FEATURES_SHOWN = 48
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write matrix, row, column, value; matrices with tokens as columns, as in the paper."""
+    check_origin(config, arguments.data, arguments.pretrained)
     variant = build_variant(config["model"])
     layer = load_layer(arguments.pretrained, config["run"], torch.float64)
     tokens, _ = load_test_prompts(arguments.data, config["run"], config["prompt"], torch.float64)

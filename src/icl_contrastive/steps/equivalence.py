@@ -13,7 +13,7 @@ import torch
 from icl_contrastive.artifacts import save_table, save_tensors
 from icl_contrastive.attention import predict
 from icl_contrastive.dual import SCHEMES, Scheme, descend, dual_problem
-from icl_contrastive.steps.common import StepError, run_step
+from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
 from icl_contrastive.variants import Variant, build_variant
 
@@ -65,9 +65,26 @@ def relative_error(reference: np.ndarray, output: np.ndarray) -> np.ndarray:
     return np.asarray(error / np.linalg.norm(output, axis=-1))
 
 
+def check_descents(config: dict[str, Any], run: int, courses: dict[str, dict[str, Any]]) -> None:
+    """Raise StepError, naming the first step that is not finite, if a descent diverged."""
+    for scheme, course in courses.items():
+        steps = np.isfinite(course["path"]).all(0)  # (steps + 1,)
+        if not (steps.all() and np.isfinite(course["prediction"]).all()):
+            per_epoch = 1 if scheme == "full_batch" else (len(steps) - 1) // config["epochs"]
+            step = int(steps.argmin()) if not steps.all() else len(steps) - 1
+            epoch = -(-step // per_epoch)
+            raise StepError(
+                f"variant {config['variant']} in setting {config['setting']}: the descent "
+                f"{scheme} of run {run} is not finite in epoch {epoch} of the equivalence; lower "
+                f"the size of alpha (now {config['model'].get('alpha')}) or the learning rate of "
+                "the pretraining"
+            )
+
+
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write the table and the trajectories; fail if an exact identity does not hold."""
     variant = build_variant(config["model"])
+    check_origin(config, arguments.data, arguments.pretrained)
     epochs, prompts = config["epochs"], config["prompts"]
     tables, trajectories = [], []
     for run in range(config["runs"]):
@@ -80,6 +97,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 y_true = targets[..., -1].numpy()
         output, courses = results[torch.float64]
         output32, courses32 = results[torch.float32]
+        for in_one_precision in (courses, courses32):
+            check_descents(config, run, in_one_precision)
         for scheme, course in courses.items():
             tables.append(
                 pd.DataFrame(

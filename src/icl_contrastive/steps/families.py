@@ -21,7 +21,7 @@ from icl_contrastive.approximation import (
 from icl_contrastive.artifacts import save_table
 from icl_contrastive.attention import project
 from icl_contrastive.features import Statistics
-from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
@@ -36,6 +36,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     are for; ``attention`` and ``output`` are the errors of the matrices. A draw of the family that
     the layer was trained with has the numbers of the step ``approximation``.
     """
+    check_origin(config, arguments.data, arguments.pretrained)
     setting, run = config["setting"], config["run"]
     layer = load_layer(arguments.pretrained, run, torch.float64)
     tokens, _ = load_test_prompts(arguments.data, run, config["prompt"], torch.float64)

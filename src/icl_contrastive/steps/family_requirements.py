@@ -17,6 +17,7 @@ from icl_contrastive.features import Family
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream
+from icl_contrastive.tables import COLUMNS
 
 Array = npt.NDArray[np.float64]
 Name = tuple[str, str]  # family and projection
@@ -34,7 +35,9 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     ``transcendentals`` are those of ``operations``, and ``cost`` is the share of the reference's
     multiply-adds.
     """
-    table = load_table(arguments.families).astype({"d_r": int, "mse": float, "mae": float})
+    table = load_table(arguments.families, COLUMNS["families"]).astype(
+        {"d_r": int, "mse": float, "mae": float}
+    )
     features, d = config["features"], config["d"]
     reference = features["family"], load_family(features).projection
     rows = []

@@ -12,7 +12,7 @@ import torch
 
 from icl_contrastive.artifacts import load_tensors, save_table
 from icl_contrastive.diagnostics import diagnose
-from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
 from icl_contrastive.variants import build_variant
@@ -24,6 +24,7 @@ CHECKPOINT = "checkpoints/"
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write setting, run, epoch, train_mse, test_mse and what ``diagnose`` says of the layer."""
+    check_origin(config, arguments.data, arguments.pretrained)
     arrays, made_by = load_tensors(arguments.pretrained)
     variant, family = build_variant(made_by["model"]), load_family(made_by["features"])
     rows = []

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from icl_contrastive.artifacts import load_tensors, save_table
-from icl_contrastive.steps.common import run_step
+from icl_contrastive.steps.common import check_origin, run_step
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write setting, variant, run, prompt, scheme, step, y_reference, cosine, y_layer, y_true."""
+    check_origin(config, arguments.trajectory)
     tensors, _ = load_tensors(arguments.trajectory)
     tables = []
     for scheme in ("single_sample", "single_sample_shared_decay"):
