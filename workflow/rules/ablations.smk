@@ -18,6 +18,8 @@ if experiment.ablations:
             "results/benchmarks/ablations/data/{runs}_runs.tsv"
         wildcard_constraints:
             runs=r"\d+",
+        resources:
+            **needs(estimates.data, lambda runs: experiment.ablation_data(int(runs))),
         params:
             config=lambda wildcards: experiment.ablation_data(int(wildcards.runs)),
 
@@ -34,6 +36,8 @@ if experiment.ablations:
             "results/benchmarks/ablations/{ablation}_pretrain.tsv"
         wildcard_constraints:
             ablation=any_of(experiment.ablations),
+        resources:
+            **needs(estimates.pretrain, experiment.ablation_training),
         params:
             config=lambda wildcards: experiment.ablation_training(wildcards.ablation),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
@@ -56,8 +60,7 @@ if experiment.ablations:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=30,
+            **needs(estimates.ablation, experiment.ablation),
         params:
             config=lambda wildcards: experiment.ablation(wildcards.ablation),
         shell:
@@ -81,6 +84,7 @@ if experiment.ablations:
             "results/logs/figures/ablations.log",
         benchmark:
             "results/benchmarks/figures/ablations.tsv"
+        localrule: True
         conda:
             "../envs/python.yaml"
         threads: 1

@@ -23,8 +23,7 @@ if experiment.approximation_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=30,
+            **needs(estimates.approximation, experiment.approximation),
         params:
             config=lambda wildcards: experiment.approximation(wildcards.setting),
         shell:
@@ -51,8 +50,7 @@ if experiment.diagram_cell:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            **needs(estimates.diagram, experiment.diagram),
         params:
             config=experiment.diagram(),
         shell:

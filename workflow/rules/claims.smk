@@ -21,6 +21,7 @@ rule claims:
         "results/logs/tables/claims.log",
     benchmark:
         "results/benchmarks/tables/claims.tsv"
+    localrule: True
     conda:
         "../envs/python.yaml"
     threads: 1

@@ -1,6 +1,7 @@
 """What the other files share: the checked config, the code that a step consists of, and the way
 that Python is run."""
 
+import json
 import os
 import re
 import sys
@@ -14,7 +15,13 @@ SOURCE = PROJECT / "src"
 sys.path.insert(0, str(SOURCE))
 
 from icl_contrastive.closure import import_closure
-from icl_contrastive.config import FIGURE_TABLES, ConfigError, check_file, read_experiment
+from icl_contrastive.config import (
+    FIGURE_TABLES,
+    ConfigError,
+    check_file,
+    estimates,
+    read_experiment,
+)
 from icl_contrastive.plug_ins import plug_in_module
 from icl_contrastive.report.numbers import CaptionNumbers
 
@@ -86,6 +93,23 @@ def own_code_of(variant):
     """Source files of the variant's model, and of its family if it is the user's own."""
     model = experiment.variants[variant].model["model"]
     return sorted({*code(f"variants.{model}"), *own_code(experiment.features(variant)["family"])})
+
+
+def needs(estimate, job):
+    """Memory, time and GPUs that a job asks for, and as much again on every retry.
+
+    ``job`` is the method of the experiment that gives the job's slice of the config, with the
+    rule's wildcards as arguments.
+    """
+
+    def need(wildcards):
+        return estimate(experiment, json.loads(job(*wildcards)))
+
+    return {
+        "mem_mb": lambda wildcards, attempt: attempt * need(wildcards).mem_mb,
+        "runtime": lambda wildcards, attempt: attempt * need(wildcards).runtime,
+        "gpu": lambda wildcards: need(wildcards).gpu,  # None: not asked for
+    }
 
 
 def figure_tables(figure):

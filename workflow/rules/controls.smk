@@ -25,8 +25,7 @@ if experiment.control_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=30,
+            **needs(estimates.controls, experiment.controls),
         params:
             config=lambda wildcards: experiment.controls(wildcards.setting),
         shell:

@@ -13,12 +13,12 @@ rule data:
         "results/logs/data/{setting}.log",
     benchmark:
         "results/benchmarks/data/{setting}.tsv"
+    localrule: True
     conda:
         "../envs/python.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        **needs(estimates.data, experiment.data),
     params:
         config=lambda wildcards: experiment.data(wildcards.setting),
     shell:

@@ -24,8 +24,7 @@ rule equivalence:
         "../envs/python.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **needs(estimates.equivalence, experiment.equivalence),
     params:
         config=lambda wildcards: experiment.equivalence(wildcards.setting, wildcards.variant),
     shell:
@@ -44,6 +43,7 @@ rule trajectory:
         "results/logs/trajectories/{setting}/{variant}.log",
     benchmark:
         "results/benchmarks/trajectories/{setting}/{variant}.tsv"
+    localrule: True
     conda:
         "../envs/python.yaml"
     threads: 1

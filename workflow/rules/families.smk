@@ -28,8 +28,7 @@ if experiment.family_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=30,
+            **needs(estimates.families, experiment.families),
         params:
             config=lambda wildcards: experiment.families(wildcards.setting),
         shell:
@@ -49,6 +48,7 @@ if experiment.family_settings:
             "results/logs/tables/family_requirements.log",
         benchmark:
             "results/benchmarks/tables/family_requirements.tsv"
+        localrule: True
         conda:
             "../envs/python.yaml"
         threads: 1
@@ -77,6 +77,7 @@ if experiment.trained_family_cells:
             "results/logs/tables/family_training.log",
         benchmark:
             "results/benchmarks/tables/family_training.tsv"
+        localrule: True
         conda:
             "../envs/python.yaml"
         threads: 1

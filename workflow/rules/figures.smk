@@ -23,6 +23,7 @@ for figure in experiment.figures:
             f"results/logs/figures/{figure}.log",
         benchmark:
             f"results/benchmarks/figures/{figure}.tsv"
+        localrule: True
         conda:
             "../envs/python.yaml"
         threads: 1

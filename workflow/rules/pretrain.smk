@@ -20,8 +20,7 @@ rule pretrain:
         "../envs/python.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        **needs(estimates.pretrain, experiment.pretrain),
     params:
         config=lambda wildcards: experiment.pretrain(wildcards.setting, wildcards.variant),
         # A function of the input is not compared with the last run: another device changes rounding.

@@ -32,6 +32,7 @@ rule report_page:
         "results/logs/report.log",
     benchmark:
         "results/benchmarks/report.tsv"
+    localrule: True
     conda:
         "../envs/python.yaml"
     threads: 1

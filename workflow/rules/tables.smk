@@ -15,6 +15,7 @@ rule pretraining_table:
         "results/logs/tables/pretraining.log",
     benchmark:
         "results/benchmarks/tables/pretraining.tsv"
+    localrule: True
     conda:
         "../envs/python.yaml"
     threads: 1
@@ -62,6 +63,7 @@ for table, tables in parts.items():
             f"results/logs/tables/{table}.log",
         benchmark:
             f"results/benchmarks/tables/{table}.tsv"
+        localrule: True
         conda:
             "../envs/python.yaml"
         threads: 1

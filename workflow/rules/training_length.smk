@@ -19,6 +19,8 @@ if experiment.long_settings:
         benchmark:
             "results/benchmarks/training_length/{setting}_pretrain.tsv"
         priority: 10  # the longest jobs first, so that nothing waits for them at the end
+        resources:
+            **needs(estimates.pretrain, experiment.long_training),
         params:
             config=lambda wildcards: experiment.long_training(wildcards.setting),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
@@ -39,8 +41,7 @@ if experiment.long_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=30,
+            **needs(estimates.training_length, experiment.training_length),
         params:
             config=lambda wildcards: experiment.training_length(wildcards.setting),
         shell:

@@ -1,0 +1,156 @@
+"""What the longer jobs need of a machine: memory and time, from the sizes in the config.
+
+The terms of each estimate are those that were seen to matter when one size at a time was changed;
+their factors were measured on one core of a 2-core Intel Xeon. ``Need`` adds the room that another
+machine, a compilation and Snakemake beside the step take. Short jobs have plain numbers in their
+rules.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from icl_contrastive.config.experiment import Experiment
+
+Job = Mapping[str, Any]
+"""The slice of the config that a step gets."""
+
+PYTHON_MB = 300  # an interpreter with torch or numba, and the libraries of a step
+SNAKEMAKE_MB = 400  # on a cluster each job is started by Snakemake, in the same allocation
+MEMORY_MARGIN = 1.5
+STARTUP_S = 60  # imports from a slow file system, and the first compilation on a node
+TIME_MARGIN = 4.0
+DESCENT_BYTES = 2**21  # of reference models that descend together, see steps/equivalence.py
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one job asks for.
+
+    Attributes:
+        data_mb: memory that grows with the sizes in the config.
+        seconds: time of its computations on one core.
+        gpu: number of GPUs.
+    """
+
+    data_mb: float
+    seconds: float
+    gpu: int | None = None
+
+    @property
+    def mem_mb(self) -> int:
+        """Memory to ask for, in MB."""
+        return math.ceil(SNAKEMAKE_MB + MEMORY_MARGIN * (PYTHON_MB + self.data_mb))
+
+    @property
+    def runtime(self) -> int:
+        """Time to ask for, in minutes."""
+        return math.ceil((STARTUP_S + TIME_MARGIN * self.seconds) / 60)
+
+
+def data(experiment: Experiment, job: Job) -> Need:
+    """All prompts of a setting are drawn at once."""
+    entries = job["runs"] * _prompts(experiment, job) * _n(experiment, job) * _d(experiment)
+    return Need(16e-6 * entries, 1e-7 * entries)
+
+
+def pretrain(experiment: Experiment, job: Job) -> Need:
+    """The compiled loop: a product of keys and features per step, and the held-out prompts."""
+    d, n = _d(experiment), _n(experiment, job)
+    prompts = _prompts(experiment, job)
+    features = 0 if job["model"].get("attention") == "exact" else job["features"]["d_r"]
+    steps = job["runs"] * job["epochs"] * prompts
+    seconds = 1.2e-10 * steps * n * d * (features + 100)
+    draws = {"kept": 0, "per_epoch": job["epochs"], "per_step": job["epochs"] * prompts}
+    seconds += 2e-8 * job["runs"] * draws[job["omega"]] * features * d
+    entries = job["runs"] * prompts * n * d
+    if job["prompts"] == "fresh":
+        seconds += 1e-7 * entries * job["epochs"]
+    kept = len(job.get("checkpoints", ())) + 1
+    weights = job["runs"] * d * (30 * features + 100 * d * kept)
+    gpu = 1 if experiment.config["execution"]["device"] == "cuda" else None
+    return Need(1e-6 * (8 * entries + weights), seconds, gpu)
+
+
+def equivalence(experiment: Experiment, job: Job) -> Need:
+    """Gradient descent of reference models, with the graph of all steps until the end."""
+    return _descents(experiment, job, job["features"]["d_r"], job["runs"])
+
+
+def approximation(experiment: Experiment, job: Job) -> Need:
+    """Every repeat draws its features, with a matrix of them for each token."""
+    draws = job["repeats"] * sum(job["d_r"])
+    n, d = _n(experiment, job), _d(experiment)
+    return Need(1e-6 * max(job["d_r"]) * (40 * n + 40 * d), 1e-8 * draws * (n + d))
+
+
+def diagram(experiment: Experiment, job: Job) -> Need:
+    """The same for one prompt, once."""
+    return approximation(experiment, {**job, "repeats": 1, "d_r": [job["features"]["d_r"]]})
+
+
+def families(experiment: Experiment, job: Job) -> Need:
+    """Every family and projection draws its features."""
+    one = approximation(experiment, job)
+    return Need(one.data_mb, 4 * one.seconds * len(job["compared"]))
+
+
+def controls(experiment: Experiment, job: Job) -> Need:
+    """A dozen predictions on all test prompts, one run at a time."""
+    features = _test_features(experiment, job, job["features"]["d_r"])
+    return Need(20e-6 * features, 2e-7 * job["runs"] * features)
+
+
+def training_length(experiment: Experiment, job: Job) -> Need:
+    """A look at each checkpoint of each run."""
+    length = experiment.config["training_length"]
+    d_r = experiment.features(length["variant"])["d_r"]
+    features = _test_features(experiment, job, d_r)
+    looks = job["runs"] * len(length["checkpoints"])
+    return Need(20e-6 * features, 5e-8 * looks * features)
+
+
+def ablation(experiment: Experiment, job: Job) -> Need:
+    """A look at each run's layer, and its descent."""
+    ablations = experiment.config["ablations"]
+    d_r = experiment.features(ablations["variant"])["d_r"]
+    job = {"setting": ablations["setting"]} | dict(job)
+    features = _test_features(experiment, job, d_r)
+    descents = _descents(experiment, job, d_r, job["runs"])
+    return Need(
+        20e-6 * features + descents.data_mb, descents.seconds + 5e-8 * job["runs"] * features
+    )
+
+
+def _descents(experiment: Experiment, job: Job, d_r: int, runs: int) -> Need:
+    d, steps = _d(experiment), job["epochs"] * _n(experiment, job)
+    model = 8 * d_r * d
+    together = max(model, min(DESCENT_BYTES, job["prompts"] * model))
+    return Need(1.1e-6 * steps * together, 4e-8 * runs * job["prompts"] * steps * d_r * d)
+
+
+def _test_features(experiment: Experiment, job: Job, d_r: int) -> int:
+    """Features of all tokens of the test prompts of one run."""
+    tests: int = experiment.config["test_prompts"]
+    return tests * _n(experiment, job) * d_r
+
+
+def _n(experiment: Experiment, job: Job) -> int:
+    """Tokens of a prompt."""
+    demonstrations: int = experiment.settings[job["setting"]]["demonstrations"]
+    return demonstrations + 1
+
+
+def _d(experiment: Experiment) -> int:
+    """Coordinates of a token."""
+    return sum(experiment.config["task"].values())
+
+
+def _prompts(experiment: Experiment, job: Job) -> int:
+    """Training and test prompts of a run."""
+    prompts: int = experiment.settings[job["setting"]]["prompts"]
+    return prompts + int(experiment.config["test_prompts"])

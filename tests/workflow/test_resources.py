@@ -1,0 +1,166 @@
+"""What the jobs ask a cluster for, beside what they take."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from icl_contrastive.config import Experiment, estimates, read_experiment
+
+from ..project import ROOT, Project
+
+SMOKE = ("--configfile", "workflow/smoke.yaml")
+
+
+def declared(project: Project, *arguments: str) -> pd.DataFrame:
+    """Threads and resources of every job, by its benchmark file."""
+    printed = project.make(
+        "--dry-run", "--forceall", *SMOKE, *arguments, "--", "all", "ablations", "report_page"
+    )
+    jobs = {}
+    for job in re.split(r"\n\n|\n(?=\[)", printed):
+        said = dict(re.findall(r"^    (\w+): (.+)$", job, re.MULTILINE))
+        if "benchmark" in said:
+            given = dict(item.split("=") for item in said["resources"].split(", "))
+            jobs[said["benchmark"]] = {"threads": int(said.get("threads", 1)), **given}
+    return pd.DataFrame.from_dict(jobs, orient="index").sort_index()
+
+
+def test_every_job_of_the_smoke_run_got_by_with_what_it_declares(smoke: Project) -> None:
+    jobs = declared(smoke)
+    assert (jobs["threads"] == 1).all()
+    measured = {
+        name: pd.read_csv(smoke.root / name, sep="\t").iloc[0]
+        for name in jobs.index
+        if (smoke.root / name).exists()
+    }
+    assert len(measured) > 80
+    for name, job in jobs.iterrows():
+        memory, runtime = int(job["mem_mb"]), 60 * int(job["runtime"])
+        assert 500 <= memory <= 2000, name
+        assert runtime <= 1200, name
+        if name in measured:
+            assert measured[name]["max_rss"] <= memory, name  # that is of the step alone
+            assert measured[name]["s"] <= runtime, name
+
+
+def test_a_retry_asks_for_more(smoke: Project) -> None:
+    first, second = declared(smoke), declared(smoke, "--attempt", "2")
+    tables = first.index.str.contains("/tables/|/figures/|/trajectories/|report")
+    for name in ("mem_mb", "runtime"):
+        assert (second[name].astype(int) == 2 * first[name].astype(int))[~tables].all()
+
+
+def test_training_asks_for_a_gpu_where_it_uses_one(smoke: Project) -> None:
+    assert "gpu" not in declared(smoke)
+    jobs = declared(smoke, "--config", "execution={device: cuda}")
+    trains = jobs.index.str.contains(r"/pretrained/|_pretrain\.tsv")
+    assert (jobs["gpu"][trains] == "1").all()
+    assert jobs["gpu"][~trains].isna().all()
+
+
+def test_other_resources_rerun_nothing(smoke: Project) -> None:
+    assert (
+        smoke.outdated(
+            *SMOKE, "--set-resources", "pretrain:mem_mb=9999", "--set-threads", "pretrain=2"
+        )
+        == {}
+    )
+    with smoke.edited(
+        "src/icl_contrastive/config/estimates.py", "MEMORY_MARGIN = 1.5", "MEMORY_MARGIN = 2.5"
+    ):
+        assert smoke.outdated(*SMOKE) == {}
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    return loaded | {"figures": {}}
+
+
+def experiment(config: dict[str, Any]) -> Experiment:
+    schema = ROOT / "workflow/schemas/config.schema.yaml"
+    return read_experiment(config, yaml.safe_load(schema.read_text(encoding="utf-8")))
+
+
+# Job, and its seconds and MB in a full run, the slowest and the largest of its kind.
+@pytest.mark.parametrize(
+    ("estimate", "job", "names", "seconds", "megabytes"),
+    [
+        ("pretrain", "pretrain", ("n15", "negative_eq18"), 29, 330),
+        ("pretrain", "pretrain", ("n31", "softmax_lr0.005"), 26, 330),
+        ("pretrain", "pretrain", ("n15", "softmax_elu"), 24, 270),
+        ("pretrain", "long_training", ("n31",), 58, 190),
+        ("pretrain", "ablation_training", ("omega-per_step",), 122, 190),
+        ("equivalence", "equivalence", ("n15", "regularized_eq14_alpha0.05"), 14, 610),
+        ("equivalence", "equivalence", ("n31", "softmax"), 9, 360),
+        ("families", "families", ("n31",), 10, 320),
+        ("controls", "controls", ("n31",), 11, 460),
+        ("training_length", "training_length", ("n31",), 38, 450),
+        ("ablation", "ablation", ("runs-30",), 17, 450),
+    ],
+)
+def test_the_estimates_fit_the_paper_s_scale(
+    config: dict[str, Any],
+    estimate: str,
+    job: str,
+    names: tuple[str, ...],
+    seconds: float,
+    megabytes: float,
+) -> None:
+    one = experiment(config)
+    need = getattr(estimates, estimate)(one, json.loads(getattr(one, job)(*names)))
+    assert estimates.SNAKEMAKE_MB + megabytes <= need.mem_mb <= 2000
+    assert 2 * seconds <= 60 * need.runtime <= 120 + 20 * seconds
+
+
+def larger(key: str) -> Callable[[dict[str, Any]], None]:
+    """An edit that makes a number or a list of the config eight times as large."""
+
+    def edit(config: dict[str, Any]) -> None:
+        *path, last = key.split(".")
+        for part in path:
+            config = config[part]
+        value = config[last]
+        config[last] = [8 * v for v in value] if isinstance(value, list) else 8 * value
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("key", "estimate", "job", "more"),
+    [
+        ("runs", "pretrain", "pretrain", {"runtime", "mem_mb"}),
+        ("pretraining.epochs", "pretrain", "pretrain", {"runtime"}),
+        ("settings.n15.prompts", "pretrain", "pretrain", {"runtime", "mem_mb"}),
+        ("settings.n15.demonstrations", "pretrain", "pretrain", {"runtime", "mem_mb"}),
+        ("task.d_x", "pretrain", "pretrain", {"runtime", "mem_mb"}),
+        ("runs", "equivalence", "equivalence", {"runtime"}),
+        ("equivalence.prompts", "equivalence", "equivalence", {"runtime", "mem_mb"}),
+        ("equivalence.epochs", "equivalence", "equivalence", {"runtime", "mem_mb"}),
+        ("settings.n15.demonstrations", "equivalence", "equivalence", {"runtime", "mem_mb"}),
+        ("test_prompts", "controls", "controls", {"runtime", "mem_mb"}),
+        ("approximation.repeats", "families", "families", {"runtime"}),
+    ],
+)
+def test_larger_experiments_ask_for_more(
+    config: dict[str, Any], key: str, estimate: str, job: str, more: set[str]
+) -> None:
+    def need(one: Experiment) -> estimates.Need:
+        names = ("n15", "softmax") if estimate in ("pretrain", "equivalence") else ("n15",)
+        found: estimates.Need = getattr(estimates, estimate)(
+            one, json.loads(getattr(one, job)(*names))
+        )
+        return found
+
+    changed = deepcopy(config)
+    larger(key)(changed)
+    before, after = need(experiment(config)), need(experiment(changed))
+    assert {name for name in more if getattr(after, name) > getattr(before, name)} == more
