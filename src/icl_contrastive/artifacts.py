@@ -75,19 +75,31 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Array], config: Mapping[str, Any]) -> None:
-    """Write a safetensors file that carries a checksum and the slice of the config that made it.
+def save_tensors(
+    path: Path,
+    tensors: Mapping[str, Array],
+    config: Mapping[str, Any],
+    made_with: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a safetensors file that carries a checksum and what made it.
 
-    Both are in one JSON text, since safetensors writes several metadata keys in random order.
+    All of it is in one JSON text, since safetensors writes several metadata keys in random order.
+
+    Args:
+        path: of the file.
+        tensors: arrays by name.
+        config: the slice of the config.
+        made_with: code, libraries and random streams (`icl_contrastive.provenance.origin`).
     """
     arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
-    about = {"checksum": _checksum(arrays, config), "config": config}
-    metadata = {"artifact": json.dumps(about, sort_keys=True)}
+    about = {"config": config, "made_with": made_with or {}}
+    checksum = {"checksum": _checksum(arrays, about)}
+    metadata = {"artifact": json.dumps(checksum | about, sort_keys=True)}
     write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata))
 
 
-def _checksum(arrays: Mapping[str, Array], config: Mapping[str, Any]) -> str:
-    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16)
+def _checksum(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> str:
+    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16)
     for name, array in sorted(arrays.items()):
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
@@ -107,7 +119,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
             about = json.loads((file.metadata() or {})["artifact"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config: dict[str, Any] = about["config"]
-        if about["checksum"] != _checksum(tensors, config):
+        if about.pop("checksum") != _checksum(tensors, about):
             raise ValueError("its checksum does not match its contents")
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedArtifactError(path, error) from error

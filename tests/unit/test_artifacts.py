@@ -28,6 +28,7 @@ TENSORS: dict[str, np.ndarray] = {
     "count": np.array([1, 2, 3]),
 }
 CONFIG = {"setting": "n15", "seed": 2023, "model": {"model": "regularized", "alpha": -0.5}}
+MADE_WITH = {"code": "0f", "versions": {"numpy": "2.4.6"}, "streams": ["omega/n15/0"]}
 TABLE = pd.DataFrame(
     {
         "setting": ["n15", "n15", "n31"],
@@ -41,7 +42,7 @@ TABLE = pd.DataFrame(
 @pytest.fixture
 def tensors(tmp_path: Path) -> Path:
     path = tmp_path / "sub" / "weights.safetensors"
-    save_tensors(path, TENSORS, CONFIG)
+    save_tensors(path, TENSORS, CONFIG, MADE_WITH)
     return path
 
 
@@ -204,9 +205,9 @@ SCRIPT = """
 import os, sys
 os.umask(int(sys.argv[2], 8))
 from pathlib import Path
-from tests.unit.test_artifacts import CONFIG, TABLE, TENSORS
+from tests.unit.test_artifacts import CONFIG, MADE_WITH, TABLE, TENSORS
 from icl_contrastive.artifacts import save_table, save_tensors
-save_tensors(Path(sys.argv[1], "x.safetensors"), dict(reversed(TENSORS.items())), CONFIG)
+save_tensors(Path(sys.argv[1], "x.safetensors"), dict(reversed(TENSORS.items())), CONFIG, MADE_WITH)
 save_table(Path(sys.argv[1], "x.csv"), TABLE)
 """
 

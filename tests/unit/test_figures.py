@@ -330,7 +330,7 @@ def test_a_failed_save_leaves_the_old_files(tmp_path: Path) -> None:
     figure = Figure()
     figure.text(0.5, 0.5, r"$\nosuchsymbol$")
     with pytest.raises(ValueError, match="nosuchsymbol"):
-        common.save(figure, [path])
+        common.save(figure, [path], {})
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -183,7 +183,7 @@ def test_pretrain(folder: Path, name: str) -> None:
     assert all(np.isfinite(array).all() for array in tensors.values())
 
 
-def test_pretraining_again_elsewhere_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+def test_pretraining_again_elsewhere_gives_the_same_tensors(folder: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
     done = run_apart(
         "pretrain",
@@ -193,7 +193,10 @@ def test_pretraining_again_elsewhere_gives_the_same_bytes(folder: Path, tmp_path
         device="cpu",
     )
     assert done.returncode == 0, done.stderr
-    assert again.read_bytes() == (folder / "negative.safetensors").read_bytes()
+    first, second = (load_tensors(path)[0] for path in (folder / "negative.safetensors", again))
+    assert {name: a.tobytes() for name, a in first.items()} == {
+        name: a.tobytes() for name, a in second.items()
+    }
     assert "epoch 3 of 3" in done.stderr  # its progress
     assert done.stdout == ""
 

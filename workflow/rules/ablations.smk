@@ -97,4 +97,4 @@ if experiment.ablations:
             ),
         shell:
             "python -m icl_contrastive.figures.ablations --config '{{}}'"
-            " --ablations {input.ablations:q} --output {output:q} 2> {log:q}"
+            " --ablations {input.ablations:q} --code {input.code:q} --output {output:q} 2> {log:q}"

@@ -23,4 +23,4 @@ rule data:
         config=lambda wildcards: experiment.data(wildcards.setting),
     shell:
         "python -m icl_contrastive.steps.data"
-        " --config {params.config:q} --output {output:q} 2> {log:q}"
+        " --config {params.config:q} --code {input.code:q} --output {output:q} 2> {log:q}"

@@ -29,7 +29,8 @@ rule equivalence:
         config=lambda wildcards: experiment.equivalence(wildcards.setting, wildcards.variant),
     shell:
         "python -m icl_contrastive.steps.equivalence"
-        " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
+        " --config {params.config:q} --code {input.code:q} {input.own:q}"
+        " --data {input.data:q} --pretrained {input.pretrained:q}"
         " --table {output.table:q} --trajectory {output.trajectory:q} 2> {log:q}"
 
 

@@ -37,4 +37,4 @@ for figure in experiment.figures:
             numbers=caption_numbers(figure),
         shell:
             "python -m {params.module} --config {params.config:q} {params.tables}"
-            " --output {output:q} 2> {log:q}"
+            " --code {input.code:q} --output {output:q} 2> {log:q}"

@@ -27,5 +27,5 @@ rule pretrain:
         device=lambda wildcards, input: experiment.config["execution"]["device"],
     shell:
         "python -m icl_contrastive.steps.pretrain"
-        " --config {params.config:q} --device {params.device}"
+        " --config {params.config:q} --code {input.code:q} {input.own:q} --device {params.device}"
         " --data {input.data:q} --output {output:q} 2>&1 | tee {log:q}"

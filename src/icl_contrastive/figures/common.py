@@ -10,7 +10,7 @@ import inspect
 import io
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from icl_contrastive.artifacts import (
     write_atomically,
 )
 from icl_contrastive.figures import style
+from icl_contrastive.provenance import origin
 from icl_contrastive.tables import COLUMNS
 
 Array = npt.NDArray[np.float64]
@@ -144,15 +145,16 @@ def read_table(name: str, path: Path) -> Table:
     return Table(path, rows)
 
 
-def save(figure: Figure, paths: Sequence[Path]) -> None:
-    """Write the figure to every path, in the format of its suffix.
+def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> None:
+    """Write the figure to every path, in the format of its suffix, with what made it as JSON.
 
-    All formats are rendered before the first file appears, and each file appears whole. The bytes
-    depend on the figure alone: no date is written.
+    All formats are rendered before the first file appears, and each file appears whole. No date is
+    written, so that equal runs give equal bytes.
     """
+    origin_of_it = json.dumps(made_by, sort_keys=True)
     metadata: dict[str, dict[str, Any]] = {
-        ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-        ".png": {"Software": None},
+        ".pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")) | {"Subject": origin_of_it},
+        ".png": {"Software": None, "Source": origin_of_it},
     }
     rendered: list[tuple[Path, bytes]] = []
     for path in paths:
@@ -190,14 +192,18 @@ def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None
     parser.add_argument(
         "--output", required=True, type=_output_path, nargs="+", metavar="FILE", help=".pdf, .png"
     )
+    parser.add_argument(
+        "--code", type=Path, nargs="*", default=[], metavar="FILE", help="for the record"
+    )
     arguments = parser.parse_args(argv)
     config = read_config(arguments.config)
     with style.applied():
         figure = draw(
             config, **{name: read_table(name, getattr(arguments, name)) for name in tables}
         )
+        made_by = {"config": config, "made_with": origin(arguments.code)}
         try:
-            save(figure, arguments.output)
+            save(figure, arguments.output, made_by)
         except OSError as error:
             raise SystemExit(f"error: {error}") from None
 

@@ -6,23 +6,20 @@ report page and no other artifact.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-_LIBRARIES = (
-    *("torch", "numba", "numpy", "scipy", "pandas", "safetensors"),
-    *("matplotlib", "snakemake", "jinja2", "docutils"),
-)
+from icl_contrastive.provenance import LIBRARIES, sha256, versions
+
+_OF_THE_PAGE = ("snakemake", "jinja2", "docutils")
 
 
 @dataclass(frozen=True)
@@ -73,8 +70,8 @@ def trace(
         job_seconds=sum(seconds) if seconds else None,
         jobs=len(seconds),
         machine=_machine(),
-        versions={"Python": platform.python_version()} | _versions(),
-        checksums={str(path): _sha256(path) for path in paths},
+        versions=versions([*LIBRARIES, *_OF_THE_PAGE]),
+        checksums={str(path): sha256(path) for path in paths},
         config=yaml.safe_dump(dict(config), sort_keys=False, default_flow_style=None, width=100),
         seed=config["seed"],
     )
@@ -98,16 +95,6 @@ def _git(folder: Path, *arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def _machine() -> dict[str, str]:
@@ -136,8 +123,3 @@ def _memory() -> str:
     except (AttributeError, ValueError, OSError):
         return ""
     return f"{size / 2**30:.0f} GiB"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from icl_contrastive.artifacts import DamagedArtifactError, OtherArtifactError, load_tensors
+from icl_contrastive.provenance import origin
+
+log = logging.getLogger(__name__)
 
 CELL = ("setting", "variant")
 """What says in the log which of several jobs a line is from."""
@@ -62,12 +65,16 @@ def run_step(
         parser.add_argument(f"--{name}", required=True)
     if many is not None:
         parser.add_argument(f"--{many}", type=Path, nargs="+", required=True)
+    parser.add_argument(
+        "--code", type=Path, nargs="*", default=[], help="its files, for the record"
+    )
     arguments = parser.parse_args()
     cell = "/".join(arguments.config[key] for key in CELL if key in arguments.config)
     prefix = "%(asctime)s " + (f"{cell}: ".replace("%", "%%") if cell else "")
     logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
     try:
         main(arguments, arguments.config)
+        log.info("made with %s", json.dumps(origin(arguments.code)))
     except (StepError, DamagedArtifactError, OtherArtifactError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
     except (MemoryError, RuntimeError) as error:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from icl_contrastive.artifacts import save_tensors
+from icl_contrastive.provenance import origin
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.tasks import sample_part
 
@@ -29,7 +30,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             tensors.setdefault("task", tasks)
         runs.append(tensors)
     stacked = {name: np.stack([one[name] for one in runs]) for name in runs[0]}
-    save_tensors(arguments.output, stacked, config)
+    save_tensors(arguments.output, stacked, config, origin(arguments.code))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 from icl_contrastive.artifacts import save_table, save_tensors
 from icl_contrastive.attention import predict
 from icl_contrastive.dual import SCHEMES, Scheme, descend, dual_problem
+from icl_contrastive.provenance import origin
 from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
 from icl_contrastive.variants import Variant, build_variant
@@ -137,7 +138,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     log.info("largest relative error of an exact identity: %.3g", exact["relative_error"].max())
     save_table(arguments.table, table)
     stacked = {name: np.stack([one[name] for one in trajectories]) for name in trajectories[0]}
-    save_tensors(arguments.trajectory, stacked, config)
+    save_tensors(arguments.trajectory, stacked, config, origin(arguments.code))
 
 
 if __name__ == "__main__":

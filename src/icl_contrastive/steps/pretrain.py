@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from icl_contrastive.artifacts import load_tensors, save_tensors
+from icl_contrastive.provenance import origin
 from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.tasks import Prompts, sample_part
@@ -58,7 +59,10 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         for name in (weights[0] if weights else ())
     }
     save_tensors(
-        arguments.output, pretrained.tensors | curves | kept, config | {"device": arguments.device}
+        arguments.output,
+        pretrained.tensors | curves | kept,
+        config | {"device": arguments.device},
+        origin(arguments.code),
     )
 
 
