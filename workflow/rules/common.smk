@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -51,6 +52,7 @@ def any_of(names):
     return "|".join(map(re.escape, names))
 
 
+@cache
 def code(module):
     """Source files that a module of the package loads, as inputs: an edit reruns the step.
 
@@ -70,11 +72,15 @@ def project_files(pattern):
 
 
 def as_input(path):
-    """A path as Snakemake is told it, relative where possible."""
+    """A path as Snakemake is told it, relative where possible.
+
+    It is here, whatever storage the results are in and whatever prefix a module gives them.
+    """
     here = os.path.realpath(os.getcwd())
-    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+    return local(os.path.relpath(path, here) if path.is_relative_to(here) else str(path))
 
 
+@cache
 def own_code(*families):
     """Source files of the families that are the user's own, as inputs, where they can be found."""
     folders = [os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
@@ -89,6 +95,7 @@ def own_code(*families):
     return sorted(found)
 
 
+@cache
 def own_code_of(variant):
     """Source files of the variant's model, and of its family if it is the user's own."""
     model = experiment.variants[variant].model["model"]
