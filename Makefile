@@ -25,10 +25,11 @@ smoke: .venv/ready  ## the same in miniature, into results/smoke
 test: .venv/ready  ## all tests
 	$(BIN)/python -m pytest
 
-bench: .venv/ready  ## speed of pretraining and of the pipeline, into results/benchmarks
+bench: .venv/ready  ## speed of pretraining, the pipeline and its graph, into results/benchmarks
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.lock
 	PYTHONPATH=src $(BIN)/python tests/benchmarks/training_speed.py
 	$(BIN)/python tests/benchmarks/pipeline_time.py
+	$(BIN)/python tests/benchmarks/graph_growth.py
 
 lint: .venv/ready  ## style, types and workflow checks
 	$(BIN)/ruff check

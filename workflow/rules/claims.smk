@@ -32,5 +32,5 @@ rule claims:
         config=experiment.claims(),
     shell:
         "python -m icl_contrastive.steps.claims"
-        " --config {params.config:q} --claims {input.claims:q} --tables {input.tables:q}"
-        " --output {output:q} 2> {log:q}"
+        " @<(printf '%s\\n' --config {params.config:q})"
+        " --claims {input.claims:q} --tables {input.tables:q} --output {output:q} 2> {log:q}"

@@ -4,6 +4,7 @@ that Python is run."""
 import json
 import os
 import re
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -127,13 +128,23 @@ def figure_tables(figure):
     }
 
 
+def table_options(figure):
+    """The options that tell a figure its tables, wherever a module or a storage has put them."""
+    return lambda wildcards, input: " ".join(
+        f"--{table} {shlex.quote(getattr(input, table))}" for table in FIGURE_TABLES[figure]
+    )
+
+
 def caption_numbers(figure):
     """The numbers of a figure's caption, for Snakemake's report; they are computed when it is made.
 
     A parameter that is a function of the input is not compared with the last run.
     """
-    tables = figure_tables(figure)
-    return lambda wildcards, input: CaptionNumbers(figure, experiment.figure(figure), tables)
+    return lambda wildcards, input: CaptionNumbers(
+        figure,
+        experiment.figure(figure),
+        {table: getattr(input, table) for table in FIGURE_TABLES[figure]},
+    )
 
 
 # Snakemake spares a touched input whose checksum is unchanged, but takes that of files below 1 MB
@@ -141,11 +152,14 @@ def caption_numbers(figure):
 # the workflow after this file: so it is lifted in the class. Without this line only more is rerun.
 DAGSettings.max_checksum_file_size = property(lambda _: sys.maxsize, lambda _, limit: None)
 
-# `python` in a rule is the interpreter that runs Snakemake, and the package is the one beside this
-# file, whatever else is installed or on PYTHONPATH. A prefix is no part of a rule: a project or an
-# environment that has moved is not run again.
+# `python -m icl_contrastive…` in a rule is the interpreter that runs Snakemake, with the package
+# beside this file, whatever else is installed or on PYTHONPATH; for the rules of another workflow,
+# `python` stays what it is. A prefix is no part of a rule: a project or an environment that has
+# moved is not run again.
 interpreter = "python" if workflow.deployment_settings.deployment_method else sys.executable
 shell.prefix(
-    "set -euo pipefail; export PYTHONSAFEPATH=1 PYTHONPATH={SOURCE:q}${{PYTHONPATH:+:$PYTHONPATH}}; "
-    'python() {{ command {interpreter:q} "$@"; }}; '
+    "set -euo pipefail; "
+    'python() {{ if [[ "${{*:1:2}}" != "-m icl_contrastive."* ]]; then command python "$@"; else '
+    "PYTHONSAFEPATH=1 PYTHONPATH={SOURCE:q}${{PYTHONPATH:+:$PYTHONPATH}} "
+    'command {interpreter:q} "$@"; fi; }}; '
 )

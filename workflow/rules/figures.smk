@@ -33,8 +33,8 @@ for figure in experiment.figures:
         params:
             module=f"icl_contrastive.figures.{figure}",
             config=experiment.figure(figure),
-            tables=" ".join(f"--{name} {path}" for name, path in figure_tables(figure).items()),
+            tables=table_options(figure),
             numbers=caption_numbers(figure),
         shell:
-            "python -m {params.module} --config {params.config:q} {params.tables}"
+            "python -m {params.module} @<(printf '%s\\n' --config {params.config:q}) {params.tables}"
             " --code {input.code:q} --output {output:q} 2> {log:q}"

@@ -44,5 +44,6 @@ rule report_page:
         texts=lambda wildcards, input: os.path.dirname(input.contradictions),
     shell:
         "python -m icl_contrastive.steps.report"
-        " --config {params.config:q} --claims {input.claims:q} --texts {params.texts:q}"
+        " @<(printf '%s\\n' --config {params.config:q})"
+        " --claims {input.claims:q} --texts {params.texts:q}"
         " --artifacts {input.artifacts:q} --output {output:q} 2> {log:q}"

@@ -183,8 +183,10 @@ def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None
     module's docstring is the program's description.
     """
     tables = list(inspect.signature(draw).parameters)[1:]
+    # An argument may be at most 128 KiB long; @file takes them from a file, one on a line.
     parser = argparse.ArgumentParser(
-        description=(inspect.getdoc(inspect.getmodule(draw)) or "").partition("\n")[0]
+        description=(inspect.getdoc(inspect.getmodule(draw)) or "").partition("\n")[0],
+        fromfile_prefix_chars="@",
     )
     parser.add_argument("--config", required=True, metavar="JSON", help="the figure's settings")
     for name in tables:

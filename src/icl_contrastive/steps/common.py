@@ -57,7 +57,8 @@ def run_step(
         many: name of a required option that takes one path or more.
         options: names of required options that take a word.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m {main.__module__}")
+    # An argument may be at most 128 KiB long; @file takes them from a file, one on a line.
+    parser = argparse.ArgumentParser(prog=f"python -m {main.__module__}", fromfile_prefix_chars="@")
     parser.add_argument("--config", type=json.loads, default={}, help="slice of the config, JSON")
     for name in paths:
         parser.add_argument(f"--{name}", type=Path, required=True)

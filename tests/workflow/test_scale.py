@@ -1,0 +1,88 @@
+"""A thousand variants in two settings: the graph is built in seconds, and its commands run."""
+
+from __future__ import annotations
+
+import re
+import resource
+import runpy
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from icl_contrastive.config import read_experiment
+
+from ..project import ROOT, Project
+
+wide_config: Callable[[int], dict[str, Any]] = runpy.run_path(
+    str(ROOT / "tests/benchmarks/graph_growth.py")
+)["wide_config"]
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with 1,000 variants in each of two settings."""
+    project = Project.copy(tmp_path_factory.mktemp("wide") / "project")
+    text = yaml.safe_dump(wide_config(1000))
+    (project.root / "config.yaml").write_text(text, encoding="utf-8")
+    return project
+
+
+def test_the_graph_is_built_within_half_a_minute(wide: Project) -> None:
+    """Of processor time, since other work on the machine is not to be measured."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    plan = wide.make("--dry-run", "--quiet", "rules")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert {"pretrain", "equivalence"} <= set(re.findall(r"^(\w+) +2000$", plan, re.MULTILINE))
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 30
+
+
+def test_a_command_can_take_a_config_of_any_length(wide: Project) -> None:
+    """One argument may have 128 KiB, and the slice of the scorecard has more."""
+    tables = wide.root / "results/tables"
+    tables.mkdir(parents=True)
+    cell = {"setting": ["n15"], "variant": ["decayed_alpha0.0001"], "run": [0]}
+    curve = {"epoch": [1], "train_mse": [1.0], "test_mse": [1.0]}
+    pd.DataFrame(cell | curve).to_csv(tables / "pretraining.csv", index=False)
+    ends = {"prompt": [0], "scheme": ["full_batch"], "exact": [True]}
+    values = {key: [1.0] for key in ("y_true", "y_layer", "y_reference")}
+    errors = {key: [0.0] for key in ("relative_error", "relative_error_float32")}
+    equivalence = pd.DataFrame(cell | ends | values | errors)
+    equivalence.to_csv(tables / "equivalence.csv", index=False)
+    wide.make("claims", "--allowed-rules", "claims")
+    verdicts = pd.read_csv(tables / "claims.csv").set_index("id")["verdict"]
+    assert verdicts["one_step_regularized_eq14"] == "reproduced"
+
+
+def calls_for(variants: int) -> int:
+    """Calls of functions, Python's and C's, that it takes to read a config and to list its jobs."""
+    schema = yaml.safe_load(
+        (ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
+    )
+    config = wide_config(variants)
+    count = 0
+
+    def counted(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(counted)
+    try:
+        experiment = read_experiment(config, schema)
+        for cell in experiment.cells:
+            experiment.pretrain(cell.setting, cell.variant)
+            experiment.equivalence(cell.setting, cell.variant)
+        experiment.claims()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_the_work_grows_in_proportion_to_the_variants() -> None:
+    calls_for(1)  # imports
+    small, large = calls_for(100), calls_for(400)
+    assert small > 1000
+    assert large < 4.2 * small
