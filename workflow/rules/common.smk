@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import yaml
+from snakemake.io import flag
+from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.settings.types import DAGSettings
 
 PROJECT = Path(os.path.realpath(workflow.current_basedir)).parents[1]
@@ -75,10 +77,12 @@ def project_files(pattern):
 def as_input(path):
     """A path as Snakemake is told it, relative where possible.
 
-    It is here, whatever storage the results are in and whatever prefix a module gives them.
+    It is here, whatever storage the results are in and whatever prefix a module gives them: so it
+    is marked as a path that has been dealt with. With `local()` its job would run nowhere but here.
     """
     here = os.path.realpath(os.getcwd())
-    return local(os.path.relpath(path, here) if path.is_relative_to(here) else str(path))
+    path = os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+    return flag(path, PATH_MODIFIER_FLAG)
 
 
 @cache

@@ -1,0 +1,140 @@
+"""The worked example of workflow/docs/storage.md: results in a bucket, no folder is shared."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from ..project import NOTHING, Project
+
+PACKAGES = (
+    "moto",
+    "flask",
+    "snakemake_storage_plugin_s3",
+    "snakemake_executor_plugin_cluster_generic",
+)
+
+pytestmark = pytest.mark.skipif(
+    any(find_spec(name) is None for name in PACKAGES),
+    reason="needs the S3 plugin and a server: pip install -r requirements.lock",
+)
+
+# A machine of its own for each job: an empty folder, and nothing of the project in its environment.
+SUBMIT = """\
+#!/bin/bash
+node=$(mktemp -d "$NODES/XXXXXX")
+cp "$1" "$node/job.sh"
+cd "$node"
+(bash job.sh > job.log 2>&1 && echo success > status || echo failed > status) > /dev/null 2>&1 &
+echo "$node"
+"""
+STATUS = """\
+#!/bin/bash
+cat "$1/status" 2> /dev/null || echo running
+"""
+
+
+class Bucket:
+    """A bucket of an S3 server on loopback."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def get(self, path: str) -> bytes:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", f"/bucket/{path}")
+            answer = connection.getresponse()
+            assert answer.status == 200, path
+            return answer.read()
+        finally:
+            connection.close()
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of all objects below a prefix, without it."""
+        listing = self.get(f"?list-type=2&prefix={prefix}").decode()
+        return [key.removeprefix(prefix) for key in re.findall(r"<Key>(.*?)</Key>", listing)]
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        for _ in range(600):
+            assert server.poll() is None, log.read_text()
+            with socket.socket() as knock:
+                if knock.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        else:
+            pytest.fail(log.read_text())
+        yield Bucket(port)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def clone(tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> tuple[Project, Path]:
+    """A repository with the project's sources, and the folder of the machines."""
+    project = Project.copy(tmp_path / "clone")
+    for command in (("init", "--quiet"), ("add", ".")):
+        subprocess.run(["git", *command], cwd=project.root, check=True)
+    nodes = tmp_path / "nodes"
+    nodes.mkdir()
+    for name, text in (("submit.sh", SUBMIT), ("status.sh", STATUS)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("NODES", str(nodes))
+    monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_ENDPOINT_URL", f"http://127.0.0.1:{bucket.port}")
+    monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_ACCESS_KEY", "anyone")
+    monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_SECRET_KEY", "anything")
+    # The server takes any key; whatever this machine has of its own is not to be asked for.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    return project, nodes
+
+
+def test_a_bucket_holds_what_a_folder_would(
+    clone: tuple[Project, Path], bucket: Bucket, smoke: Project
+) -> None:
+    project, nodes = clone
+    storage = (
+        *("figure_8", "--configfile", "workflow/smoke.yaml"),
+        *("--workflow-profile", "workflow/profiles/s3"),
+        *("--default-storage-prefix", "s3://bucket/smoke"),
+    )
+    output = project.make(
+        *storage,
+        *("--executor", "cluster-generic", "--jobs", "2", "--seconds-between-status-checks", "1"),
+        *("--cluster-generic-submit-cmd", nodes.parent / "submit.sh"),
+        *("--cluster-generic-status-cmd", nodes.parent / "status.sh"),
+    )
+    ran = {re.findall(r"rule (\w+):", p.read_text())[0] for p in nodes.glob("*/job.log")}
+    assert ran == {"pretrain", "equivalence"}, output
+    assert not (project.root / "results").exists()
+    theirs = smoke.artifacts()
+    ours = {key for key in bucket.keys("smoke/results/") if key in theirs}
+    assert {"figures/figure_8.pdf", "pretrained/n31/softmax.safetensors"} <= ours
+    assert {key for key in ours if bucket.get(f"smoke/results/{key}") != theirs[key]} == set()
+    assert "logs/pretrained/n31/softmax.log" in bucket.keys("smoke/results/")
+    assert NOTHING in project.make(*storage)
