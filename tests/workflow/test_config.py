@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from icl_contrastive.config import FIGURE_TABLES, ConfigError, check_file, read_experiment
 from icl_contrastive.config.families import FAMILIES as KNOWN
@@ -22,6 +25,7 @@ from ..project import ROOT, Project
 Config = dict[str, Any]
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+SCHEMA_ALONE = Draft202012Validator(SCHEMA)
 TEXT = (ROOT / "config.yaml").read_text(encoding="utf-8")
 
 
@@ -67,6 +71,8 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ({"features/d_r": 0}, ["features.d_r"], "0 is not allowed; must be an integer of at least 1"),
     ({"features/family": "cosine"}, ["features.family"], "'cosine' is not allowed"),
     ({"task/d_y": 2}, ["task.d_y"], "2 is not allowed; must be 1"),
+    ({"task/d_y": 1.0}, ["task.d_y"], "1.0 is not allowed; must be 1"),
+    ({"task/d_y": True}, ["task.d_y"], "True is not allowed; must be 1"),
     ({"task": 11}, ["task"], "11 is not allowed; must be a mapping"),
     ({"settings": {}, "variants": None}, ["settings", "variants"], "at least one"),
     ({"settings/n15/demonstrations": 1}, ["settings.n15.demonstrations"], "of at least 2"),
@@ -166,6 +172,12 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ({"variants/negative/beta": float("inf")}, ["variants.negative.beta"], "a finite number"),
     ({"variants/softmax/learning_rate": float("nan")}, ["variants.softmax.learning_rate"], "nan"),
     ({"settings": {15: {"demonstrations": 15, "prompts": 1}}}, ["settings.15"], "must be text"),
+    (
+        {"runs": 10**400},
+        ["runs"],
+        "an integer of 1329 bits is not allowed; must be an integer below",
+    ),
+    ({"variants/negative/beta": [10**400]}, ["variants.negative.beta[0]"], "below 2^63"),
     # names, which become files
     *(
         ({f"variants/{name}": SLOW}, [f"variants.{name}"], "digits or _ . + -")
@@ -253,7 +265,8 @@ def test_a_broken_config_is_told_by_key_value_and_what_is_allowed(
     change(config, edits)
     found = problems(config)
     for key in keys:
-        assert any(line.startswith((f"{key}:", f"{key},")) for line in found), found
+        written = key.replace("\n", "\\x0a")
+        assert any(line.startswith((f"{written}:", f"{written},")) for line in found), found
     assert says in "\n".join(found)
 
 
@@ -375,6 +388,18 @@ def test_the_config_names_its_schema() -> None:
     assert (ROOT / path).read_text(encoding="utf-8").startswith("$schema:")
 
 
+def test_a_message_is_one_line_of_printable_text_however_long_the_names(config: Config) -> None:
+    long = "\x1b[31m" + "n" * 100_000
+    change(config, {f"settings/{long}": 3, f"variants/{long}": SLOW, long: 3})
+    change(config, {"features/family": long, "figures/figure_3/variant": "x " * 10_000})
+    found = problems(config)
+    change(config, {f"settings/{long}": None, f"variants/{long}": None, long: None})
+    change(config, {"features/family": "positive"})
+    found += problems(config)
+    assert len(found) == 5
+    assert all(line.isprintable() and len(line) < 2100 for line in found)
+
+
 # Whatever else a user may write
 
 JSON = st.recursive(
@@ -427,7 +452,26 @@ def test_any_config_is_accepted_or_refused_in_words(edits: list[tuple[Any, Any]]
     assert all(": " in line and "\n" not in line for line in found)
 
 
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(path=st.sampled_from(list(paths(yaml.safe_load(TEXT)))), value=JSON)
+def test_what_the_schema_forbids_is_refused_by_its_key(path: tuple[Any, ...], value: Any) -> None:
+    config = yaml.safe_load(TEXT)
+    part = config
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    assume(not SCHEMA_ALONE.is_valid(config))
+    parent = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path[:-1])[1:]
+    assert all(line.startswith(parent) for line in problems(config))
+
+
 # Files
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{outer}: &{outer} [{', '.join([f'*{inner}'] * 10)}]\n"
+    for inner, outer in pairwise("abcdefghij")
+)
+"""Ten lines that stand for ten billion values."""
 
 
 @pytest.mark.parametrize(
@@ -440,6 +484,23 @@ def test_any_config_is_accepted_or_refused_in_words(edits: list[tuple[Any, Any]]
         ("runs: [1\n", "config.yaml: cannot be read: "),
         ("runs: 1\n\tseed: 2\n", "line 2"),
         ("? [1, 2]\n: 3\n? [1, 2]\n: 3\n", "given twice"),
+        ("", "config.yaml: nothing is not allowed; must be a mapping"),
+        ("# nothing\n", "config.yaml: nothing is not allowed"),
+        ("- runs\n", "config.yaml: a list is not allowed"),
+        ("ten runs", "config.yaml: one value is not allowed"),
+        ("runs: 1\n---\nruns: 2\n", "expected a single document"),
+        ("runs: 1\0\n", "cannot be read"),
+        ("runs: *ten\n", "undefined alias 'ten'"),
+        ("runs: {ten\n", "config.yaml: cannot be read"),
+        ("runs: 'ten\n", "config.yaml: cannot be read"),
+        ("seed: 2001-13-45\n", "seed: '2001-13-45' cannot be read, in config.yaml: month must be"),
+        ("task: {d_x: !!int x}\n", "task.d_x: 'x' cannot be read"),
+        (f"runs: {'9' * 5000}\n", "runs: '99999"),
+        ("seed: !kind 3\n", "seed: '3' cannot be read"),
+        ("? [runs]\n: 3\n", "unhashable key"),
+        ("<<: 3\n", "expected a mapping"),
+        (f"runs: {'[' * 5000}{']' * 5000}\n", "maximum recursion depth"),
+        (LAUGHS, "values with aliases written out; must be at most 1000000"),
     ],
 )
 def test_a_file_is_checked_before_it_is_read(tmp_path: Any, text: str, says: str) -> None:
@@ -453,9 +514,29 @@ def test_a_file_is_checked_before_it_is_read(tmp_path: Any, text: str, says: str
 def test_a_missing_file_and_one_of_bytes_are_told(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         check_file(tmp_path / "config.yaml")
-    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        check_file(tmp_path / "config.yaml")
+    for content in (
+        b"\xff\xfe\x00\x80",
+        "runs: é".encode("latin1"),
+        bytes(range(256)),
+        b"\x00" * 99,
+    ):
+        (tmp_path / "config.yaml").write_bytes(content)
+        with pytest.raises(ConfigError, match="cannot be read"):
+            check_file(tmp_path / "config.yaml")
+
+
+def read(path: Path) -> None:
+    check_file(path)
+    read_experiment(yaml.safe_load(path.read_bytes()), SCHEMA)
+
+
+def test_a_file_that_is_cut_off_is_refused_wherever_it_ends(tmp_path: Any) -> None:
+    path, content = tmp_path / "config.yaml", TEXT.encode()
+    required = content.index(b"\nfigures:")  # without what follows, a config is whole
+    for size in range(0, required, 61):
+        path.write_bytes(content[:size])
+        with pytest.raises(ConfigError):
+            read(path)
 
 
 # On the command line
@@ -489,9 +570,13 @@ def test_snakemake_stops_with_the_message_alone(
 
 
 def test_the_command_line_is_checked_too(project: Project) -> None:
-    done = project.snakemake("--config", "rnus=3")
+    values = ("rnus=3", "seed=three", "variants=[]", "task={d_x: true}")
+    done = project.snakemake("--config", *values)
     assert done.returncode != 0
     assert "  rnus: unknown key; must be one of seed, runs" in done.stdout
+    assert "  seed: 'three' is not allowed; must be an integer" in done.stdout
+    assert "  variants: [] is not allowed; must be a mapping" in done.stdout
+    assert "  task.d_x: 'true' is not allowed; must be an integer" in done.stdout
     assert "Traceback" not in done.stdout
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,37 +18,66 @@ if TYPE_CHECKING:
 Schema = Mapping[str, Any]
 
 
+LONGEST_LINE = 2000
+"""Of a message: what is longer loses its middle."""
+
+LARGEST_INTEGER = 2**63 - 1
+MOST_VALUES = 1_000_000
+"""In a config file, with its aliases written out."""
+
+
 class ConfigError(ValueError):
     """A config that cannot be run; the message has one line for each problem."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = list(problems)
+        self.problems = [_one_line(problem) for problem in problems]
         super().__init__(
             "error: the config is not valid\n" + "\n".join(f"  {p}" for p in self.problems)
         )
+
+
+def _one_line(text: str) -> str:
+    """The text without control characters, and long names in it cut: it may be anyone's."""
+    line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    line = re.sub(r"\S{200,}", lambda word: f"{word[0][:80]}…", line)
+    if len(line) > LONGEST_LINE:
+        line = f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
+    return line
 
 
 def check_file(path: str | Path) -> None:
     """Raise ConfigError for what a config file no longer shows once it is read.
 
     These are a key given twice, of which YAML readers keep one without a word, a value that
-    contains itself, and a file that cannot be read or is no YAML.
+    contains itself, aliases that grow beyond all bounds, values that Snakemake's reader would run
+    as Python, and a file that cannot be read or is no YAML.
     """
     import yaml
 
     path = Path(path)
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path.name}: cannot be read: {_one_line(error)}"]) from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError([f"{path.name}: cannot be read: {_brief(error)}"]) from None
+    if not isinstance(root, yaml.MappingNode):
+        found = {type(None): "nothing", yaml.SequenceNode: "a list"}.get(type(root), "one value")
+        raise ConfigError([f"{path.name}: {found} is not allowed; must be a mapping of keys"])
 
-    def walk(node: yaml.Node | None, at: str, above: tuple[yaml.Node, ...]) -> Iterator[str]:
+    sizes: dict[int, int] = {}  # of the nodes that have been walked, with aliases written out
+
+    def walk(node: yaml.Node, at: str, above: tuple[yaml.Node, ...]) -> Iterator[str]:
         if any(node is outer for outer in above):
             yield f"{at}: contains itself, in {path.name}; must be a value of its own"
-        elif isinstance(node, yaml.SequenceNode):
+            return
+        if id(node) in sizes:
+            return
+        inner: list[yaml.Node] = []
+        if isinstance(node, yaml.SequenceNode):
+            inner = node.value
             for i, item in enumerate(node.value):
                 yield from walk(item, f"{at}[{i}]", (*above, node))
         elif isinstance(node, yaml.MappingNode):
+            inner = [value for _, value in node.value]
             lines: dict[str, int] = {}
             for key_node, value in node.value:
                 key, line = str(key_node.value), key_node.start_mark.line + 1
@@ -57,12 +87,29 @@ def check_file(path: str | Path) -> None:
                     yield f"{here}: given twice, {where}; must be there once"
                 lines[key] = line
                 yield from walk(value, here, (*above, node))
+        else:
+            try:
+                yaml.SafeLoader("").construct_object(node)
+            except (ValueError, yaml.YAMLError) as error:
+                yield f"{at}: {show(node.value)} cannot be read, in {path.name}: {_brief(error)}"
+        sizes[id(node)] = 1 + sum(sizes.get(id(value), 0) for value in inner)
 
-    if problems := list(walk(root, "", ())):
+    problems = list(walk(root, "", ()))
+    if any(key.value == "__use_yte__" for key, _ in root.value):
+        problems.append(f"__use_yte__: not allowed in {path.name}; it would be run as a program")
+    if sizes[id(root)] > MOST_VALUES:
+        most = f"must be at most {MOST_VALUES}"
+        problems.append(f"{path.name}: {sizes[id(root)]} values with aliases written out; {most}")
+    if not problems:
+        try:
+            yaml.SafeLoader("").construct_document(root)
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            problems.append(f"{path.name}: cannot be read: {_brief(error)}")
+    if problems:
         raise ConfigError(problems)
 
 
-def _one_line(error: Exception) -> str:
+def _brief(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
@@ -110,7 +157,7 @@ def problems(config: Mapping[str, Any], schema: Schema) -> list[str]:
 
 
 def _not_json(value: Any, key: str = "") -> Iterator[str]:
-    """What YAML can say and JSON cannot: keys that are no text, numbers that are not finite."""
+    """What YAML can say and the program cannot: keys that are no text, numbers without bounds."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             here = f"{key}.{name}" if key else f"{name}"
@@ -122,6 +169,9 @@ def _not_json(value: Any, key: str = "") -> Iterator[str]:
             yield from _not_json(inner, f"{key}[{i}]")
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{key}: {value} is not allowed; must be a finite number"
+    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        about = f"an integer of {value.bit_length()} bits"
+        yield f"{key}: {about} is not allowed; must be an integer below 2^63"
 
 
 def _explain(error: ValidationError, schema: Schema) -> Iterator[str]:
