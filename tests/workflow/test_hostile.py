@@ -98,7 +98,7 @@ def test_snakemake_runs_nothing_that_a_config_says(tmp_path: Path) -> None:
 
 def test_a_hostile_path_is_a_path(smoke: Project, tmp_path: Path) -> None:
     """Of the project and of the results: a figure is drawn again, and data are drawn anew."""
-    name = "a $(touch pwned) `touch pwned` 'b' \"c\" {d} {{e}} & ; # é 名前 -rf"
+    name = "a $(touch pwned) `touch pwned` 'b' \"c\" & ; # é 名前 -rf"
     project = Project(tmp_path / name)
     shutil.copytree(smoke.root, project.root)
     config = ("--configfile", "workflow/smoke.yaml")
@@ -112,6 +112,12 @@ def test_a_hostile_path_is_a_path(smoke: Project, tmp_path: Path) -> None:
     data = "results/data/n31.safetensors"
     assert (folder / data).read_bytes() == (smoke.root / data).read_bytes()
     assert not list(tmp_path.rglob("pwned"))
+
+
+def test_a_path_that_snakemake_cannot_format_is_told(tmp_path: Path) -> None:
+    done = Project.copy(tmp_path / "{d}").snakemake("--dry-run")
+    assert done.returncode != 0
+    assert re.fullmatch(r"error: the project lies in '.*\{d\}'; .*\n", done.stdout)
 
 
 # The sources
