@@ -28,36 +28,39 @@ wildcard_constraints:
     variant=any_of(experiment.variants),
 
 
-# Intermediates are listed too, so that a deleted one is made again.
+# What a run makes. Intermediates are listed too, so that a deleted one is made again.
+artifacts = [
+    *expand("results/data/{setting}.safetensors", setting=experiment.settings),
+    *expand("results/pretrained/{cell}.safetensors", cell=experiment.cells),
+    *expand(
+        "results/equivalence/{cell}.{format}",
+        cell=experiment.dual_cells,
+        format=["csv", "safetensors"],
+    ),
+    *expand(
+        "results/approximation/{setting}{part}.csv",
+        setting=experiment.approximation_settings,
+        part=["", "_matrices"],
+    ),
+    *expand(
+        "results/families/{setting}{part}.csv",
+        setting=experiment.family_settings,
+        part=["", "_closed_forms"],
+    ),
+    *expand("results/controls/{setting}.csv", setting=experiment.control_settings),
+    *expand(
+        "results/training_length/{setting}.{format}",
+        setting=experiment.long_settings,
+        format=["csv", "safetensors"],
+    ),
+    *expand("results/tables/{table}.csv", table=[*experiment.tables, "claims"]),
+    *expand("results/figures/{figure}.{format}", figure=experiment.figures, format=["pdf", "png"]),
+]
+
+
 rule all:
     input:
-        expand("results/data/{setting}.safetensors", setting=experiment.settings),
-        expand("results/pretrained/{cell}.safetensors", cell=experiment.cells),
-        expand(
-            "results/equivalence/{cell}.{format}",
-            cell=experiment.dual_cells,
-            format=["csv", "safetensors"],
-        ),
-        expand(
-            "results/approximation/{setting}{part}.csv",
-            setting=experiment.approximation_settings,
-            part=["", "_matrices"],
-        ),
-        expand(
-            "results/families/{setting}{part}.csv",
-            setting=experiment.family_settings,
-            part=["", "_closed_forms"],
-        ),
-        expand("results/controls/{setting}.csv", setting=experiment.control_settings),
-        expand(
-            "results/training_length/{setting}.{format}",
-            setting=experiment.long_settings,
-            format=["csv", "safetensors"],
-        ),
-        expand("results/tables/{table}.csv", table=[*experiment.tables, "claims"]),
-        expand(
-            "results/figures/{figure}.{format}", figure=experiment.figures, format=["pdf", "png"]
-        ),
+        "results/manifest.json",
 
 
 include: "workflow/rules/data.smk"
@@ -71,4 +74,5 @@ include: "workflow/rules/training_length.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/ablations.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/manifest.smk"
 include: "workflow/rules/report.smk"

@@ -16,10 +16,15 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from icl_contrastive.checksum import sha256
+
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = npt.NDArray[Any]
+
+written: dict[str, str] = {}
+"""Checksums of the files that this process wrote, by name, for the record."""
 
 _UMASK = os.umask(0)  # it can only be read by setting it
 os.umask(_UMASK)
@@ -63,8 +68,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(temporary)
+            checksum = sha256(temporary)
             temporary.chmod(0o666 & ~_UMASK)  # some writers make files private
             temporary.replace(path)
+            written[path.name] = checksum
         finally:
             temporary.unlink(missing_ok=True)
     except (SafetensorError, OSError) as error:

@@ -6,6 +6,7 @@ A commit is not named either: one that changes nothing here would change every a
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from icl_contrastive.artifacts import written
 from icl_contrastive.streams import drawn
 
 LIBRARIES = (
@@ -38,6 +40,11 @@ def origin(code: Sequence[Path]) -> dict[str, Any]:
     }
 
 
+def record(code: Sequence[Path]) -> str:
+    """The last line of a job's log: its origin, and the checksums of what it wrote, as JSON."""
+    return f"made with {json.dumps(origin(code) | {'wrote': written})}"
+
+
 def versions(libraries: Iterable[str]) -> dict[str, str]:
     """Version of Python, and of each library that is installed."""
     found = {"Python": platform.python_version()}
@@ -53,9 +60,3 @@ def code_digest(files: Iterable[Path]) -> str:
     """Digest of the contents of source files, wherever they lie."""
     contents = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
     return hashlib.sha256("\n".join(contents).encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

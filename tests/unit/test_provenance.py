@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from safetensors import safe_open
 
+from icl_contrastive.checksum import sha256
 from icl_contrastive.figures import common
-from icl_contrastive.provenance import code_digest, origin, sha256, versions
+from icl_contrastive.provenance import code_digest, origin, versions
 from icl_contrastive.streams import stream
 
 from .processes import python
@@ -69,7 +70,8 @@ def test_the_data_say_what_made_them(tmp_path: Path) -> None:
         *(f"prompts/n5/{run}/{part}" for run in range(2) for part in ("test", "train")),
         *("task/n5/0", "task/n5/1"),
     ]
-    assert json.loads(done.stderr.partition("made with ")[2]) == made_with
+    wrote = {"wrote": {"data.safetensors": sha256(output)}}
+    assert json.loads(done.stderr.partition("made with ")[2]) == made_with | wrote
     for word in (str(tmp_path), str(Path.home()), sys.prefix):
         assert word.encode() not in output.read_bytes()
 

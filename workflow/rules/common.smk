@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 from snakemake.io import flag
+from snakemake.iocontainers import Wildcards
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.settings.types import DAGSettings
 
@@ -140,6 +141,22 @@ def table_options(figure):
     return lambda wildcards, input: " ".join(
         f"--{table} {shlex.quote(getattr(input, table))}" for table in FIGURE_TABLES[figure]
     )
+
+
+def made_by(path):
+    """Rule, slice of the config, code, libraries and random streams that made an artifact."""
+    from icl_contrastive.manifest import record_in  # not before it is needed: it loads numpy
+    from icl_contrastive.provenance import code_digest
+
+    producer = next(one for one in workflow.rules if one.is_producer(path))
+    wildcards = Wildcards(fromdict=producer.get_wildcards(path))
+    config = dict(producer.params.items()).get("config", "{}")
+    files = producer.expand_input(wildcards)[0]
+    return record_in(Path(producer.expand_log(wildcards)[0])) | {
+        "rule": producer.name,
+        "config": json.loads(config(wildcards) if callable(config) else config),
+        "code": code_digest(map(Path, [*files.code, *files.get("own", [])])),
+    }
 
 
 def caption_numbers(figure):

@@ -25,7 +25,7 @@ rule report_page:
         texts=project_files("workflow/report/*.rst"),
         contradictions=project_file("workflow/report/contradictions.yaml"),
         claims=project_file("workflow/claims.yaml"),
-        artifacts=[*rules.all.input, *ablation_artifacts],
+        artifacts=[*artifacts, *ablation_artifacts],
     output:
         "results/report.html",
     log:

@@ -9,6 +9,7 @@ import argparse
 import inspect
 import io
 import json
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from icl_contrastive.artifacts import (
     write_atomically,
 )
 from icl_contrastive.figures import style
-from icl_contrastive.provenance import origin
+from icl_contrastive.provenance import origin, record
 from icl_contrastive.tables import COLUMNS
 
 Array = npt.NDArray[np.float64]
@@ -208,6 +209,7 @@ def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None
             save(figure, arguments.output, made_by)
         except OSError as error:
             raise SystemExit(f"error: {error}") from None
+        sys.stderr.write(f"{record(arguments.code)}\n")
 
 
 def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:

@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from icl_contrastive.provenance import LIBRARIES, sha256, versions
+from icl_contrastive.checksum import sha256
+from icl_contrastive.provenance import LIBRARIES, versions
 
 _OF_THE_PAGE = ("snakemake", "jinja2", "docutils")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from icl_contrastive.artifacts import DamagedArtifactError, OtherArtifactError, load_tensors
-from icl_contrastive.provenance import origin
+from icl_contrastive.provenance import record
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def run_step(
     logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
     try:
         main(arguments, arguments.config)
-        log.info("made with %s", json.dumps(origin(arguments.code)))
+        log.info(record(arguments.code))
     except (StepError, DamagedArtifactError, OtherArtifactError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
     except (MemoryError, RuntimeError) as error:

@@ -1,0 +1,68 @@
+"""The manifest of a results folder: the checksum of every artifact, and what made it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from icl_contrastive.artifacts import write_atomically
+from icl_contrastive.checksum import sha256
+
+
+class EditedArtifactError(RuntimeError):
+    """Artifacts that are not as their jobs wrote them; the message names them."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        names = "\n".join(f"  {path}" for path in paths)
+        super().__init__(
+            f"changed since their jobs wrote them:\n{names}\n"
+            "what was made from them is not to be trusted: delete them and run again"
+        )
+
+
+def write_manifest(path: Path, made_by: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Write the manifest beside its artifacts, one in a line, by their paths from there.
+
+    Args:
+        path: of the manifest.
+        made_by: of every artifact, what is known of its making; ``wrote``, if it is there, are the
+            checksums of the files that the job wrote, by name.
+
+    Raises:
+        EditedArtifactError: artifacts differ from what their jobs wrote.
+    """
+    entries, edited = {}, []
+    for artifact, making in made_by.items():
+        about = dict(making)
+        checksum = sha256(artifact)
+        if about.pop("wrote", {}).get(artifact.name, checksum) != checksum:
+            edited.append(artifact)
+        name = Path(os.path.relpath(artifact, path.parent)).as_posix()
+        size = artifact.stat().st_size
+        entries[name] = {"bytes": size, "sha256": checksum, "made_by": about}
+    if edited:
+        raise EditedArtifactError(edited)
+    lines = (
+        f"{json.dumps(name)}: {json.dumps(entry, sort_keys=True)}"
+        for name, entry in sorted(entries.items())
+    )
+    write_atomically(path, partial(_write, "{\n" + ",\n".join(lines) + "\n}\n"))
+
+
+def record_in(log: Path) -> dict[str, Any]:
+    """What a step's log says of its making; nothing if there is no such log or line."""
+    try:
+        text = log.read_text(encoding="utf-8")
+        line = text.rpartition("made with ")[2].partition("\n")[0]
+        record: dict[str, Any] = json.loads(line)
+    except (OSError, ValueError):
+        return {}
+    return record
+
+
+def _write(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")

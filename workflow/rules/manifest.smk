@@ -1,0 +1,26 @@
+"""The manifest: the checksum of every artifact and what made it, for `make verify`.
+
+In: all artifacts, and the logs, in which the steps say what they are made with.
+Out: results/manifest.json.
+"""
+
+
+rule manifest:
+    input:
+        code=code("manifest"),
+        artifacts=artifacts,
+    output:
+        "results/manifest.json",
+    log:
+        "results/logs/manifest.log",
+    benchmark:
+        "results/benchmarks/manifest.tsv"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    run:
+        from icl_contrastive.manifest import write_manifest
+
+        write_manifest(Path(output[0]), {Path(path): made_by(path) for path in input.artifacts})
