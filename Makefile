@@ -3,8 +3,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+RESULTS ?= results
 
-.PHONY: figures report readme smoke test bench lint lock clean help
+.PHONY: figures report readme smoke verify audit test bench lint lock clean help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +22,12 @@ readme: report  ## the summary of this run in README.md, for those who maintain 
 smoke: .venv/ready  ## the same in miniature, into results/smoke
 	mkdir -p results/smoke
 	$(BIN)/snakemake --cores all --configfile workflow/smoke.yaml --directory results/smoke
+
+verify:  ## compare all artifacts with the manifest of their run (RESULTS=results)
+	@PYTHONPATH=src $(PYTHON) -m icl_contrastive.verify "$(RESULTS)"
+
+audit: .venv/ready  ## licenses and known vulnerabilities of what is installed (asks osv.dev)
+	$(BIN)/python -m pytest -rs tests/supply
 
 test: .venv/ready  ## all tests
 	$(BIN)/python -m pytest
@@ -44,22 +51,27 @@ FROM_TORCH := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nv
     nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 \
     nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-lock:  ## renew requirements.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
-	    --no-annotate --no-header --no-emit-index-url --quiet --output-file requirements.lock \
-	    $(addprefix --no-emit-package ,$(FROM_TORCH))
+COMPILE := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+    --no-annotate --no-header --no-emit-index-url
+
+# pip takes hashes for all packages of a file or for none, and torch's differ between its builds.
+lock:  ## renew both locks from pyproject.toml (needs uv)
+	$(COMPILE) --generate-hashes --quiet --output-file requirements.lock \
+	    $(addprefix --no-emit-package ,torch $(FROM_TORCH))
+	$(COMPILE) --no-deps | grep '^torch==' > torch.lock
 
 clean:  ## delete everything that can be made again
 	rm -rf results .snakemake .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Made anew whenever the lock changes; complete only if everything could be installed.
-.venv/ready: requirements.lock
+# Made anew whenever a lock changes; complete only if everything could be installed.
+.venv/ready: requirements.lock torch.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "Python 3.11 or newer is needed, and $(PYTHON) is older or missing: make PYTHON=/path/to/python" >&2; \
 	    exit 1; }
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r torch.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

@@ -13,9 +13,13 @@ from packaging.utils import canonicalize_name
 
 from ..project import ROOT, Project
 
+HASHED, TORCH = (
+    [line.split() for line in (ROOT / name).read_text("utf-8").replace("\\\n", "").splitlines()]
+    for name in ("requirements.lock", "torch.lock")
+)
 LOCK = [
-    Requirement(line)
-    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    Requirement(" ".join(word for word in words if not word.startswith("--hash=")))
+    for words in (*HASHED, *TORCH)
 ]
 PYTHON_311 = {"python_full_version": "3.11.9", "python_version": "3.11"}
 
@@ -36,6 +40,15 @@ def test_the_lock_has_one_exact_version_of_each_and_no_address() -> None:
     for line in LOCK:
         assert re.fullmatch(r"==[\w.]+", str(line.specifier)), line  # no +cpu
         assert line.url is None
+
+
+def test_whatever_is_the_same_on_every_machine_has_hashes() -> None:
+    """All but torch, which has other builds for CPU and GPU."""
+    for words in HASHED:
+        hashes = [word for word in words if word.startswith("--hash=")]
+        assert hashes, words[0]
+        assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", word) for word in hashes)
+    assert [words[0].partition("==")[0] for words in TORCH] == ["torch"]
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
