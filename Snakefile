@@ -60,6 +60,7 @@ artifacts = [
 
 rule all:
     input:
+        artifacts,
         "results/manifest.json",
 
 
