@@ -53,7 +53,7 @@ def test_every_job_of_the_smoke_run_got_by_with_what_it_declares(smoke: Project)
 
 def test_a_retry_asks_for_more(smoke: Project) -> None:
     first, second = declared(smoke), declared(smoke, "--attempt", "2")
-    tables = first.index.str.contains("/tables/|/figures/|/trajectories/|report")
+    tables = first.index.str.contains("/tables/|/figures/|/trajectories/|manifest|report")
     for name in ("mem_mb", "runtime"):
         assert (second[name].astype(int) == 2 * first[name].astype(int))[~tables].all()
 
