@@ -37,7 +37,8 @@ class Weights:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Weights:
         """Weights by their names in an artifact; other names are left alone."""
-        return cls(**{name: tensors[name] for name in cls.__annotations__ if name in tensors})
+        optional = {name: tensors[name] for name in ("g1", "g2", "scale") if name in tensors}
+        return cls(tensors["W_Q"], tensors["W_K"], tensors["W_V"], **optional)
 
 
 class Projections(NamedTuple):

@@ -130,8 +130,8 @@ JOB: dict[str, Any] = {
 def look(folder: Path, model: dict[str, Any], **config: Any) -> list[dict[Any, Any]]:
     """The table of an ablation of a small training."""
     data, pretrained, output = (folder / name for name in ("d.safetensors", "p.safetensors", "t"))
-    data_step.main(argparse.Namespace(output=data), SHAPE)
-    arguments = argparse.Namespace(data=data, output=pretrained, device="cpu")
+    data_step.main(argparse.Namespace(output=data, code=[]), SHAPE)
+    arguments = argparse.Namespace(data=data, output=pretrained, device="cpu", code=[])
     pretrain_step.main(arguments, JOB | {"model": model})
     about = {"decision": "x", "value": "y", "default": False, "runs": RUNS, "epochs": 3}
     ablation_step.main(

@@ -121,7 +121,9 @@ def test_the_table(tasks: str, tmp_path: Path) -> None:
     common = {"seed": 1, "runs": runs, "setting": "s"}
     shape = {"demonstrations": N, "prompts": 3, "test_prompts": count, "tasks": tasks}
     data = tmp_path / "data.safetensors"
-    data_step.main(argparse.Namespace(output=data), common | shape | {"d_x": D_X, "d_y": 1})
+    data_step.main(
+        argparse.Namespace(output=data, code=[]), common | shape | {"d_x": D_X, "d_y": 1}
+    )
     model = {"model": "softmax", "attention": "kernel"}
     features = {"family": "positive", "d_r": 20}
     start = [initial_weights(build_variant(model), d, 1, "s", run) for run in range(runs)]

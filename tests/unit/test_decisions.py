@@ -217,8 +217,8 @@ JOB: dict[str, Any] = {
 
 def run_step(folder: Path, **more: Any) -> Path:
     data, output = folder / "data.safetensors", folder / "pretrained.safetensors"
-    data_step.main(argparse.Namespace(output=data), SHAPE)
-    arguments = argparse.Namespace(data=data, output=output, device="cpu")
+    data_step.main(argparse.Namespace(output=data, code=[]), SHAPE)
+    arguments = argparse.Namespace(data=data, output=output, device="cpu", code=[])
     pretrain_step.main(arguments, JOB | more)
     return output
 

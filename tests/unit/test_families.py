@@ -38,7 +38,7 @@ SWEPT = [2, 6, 12, 48]
 
 
 def paths(**named: object) -> argparse.Namespace:
-    return argparse.Namespace(**named)
+    return argparse.Namespace(code=[], **named)
 
 
 @pytest.fixture(scope="module")

@@ -41,12 +41,12 @@ JOB: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("length") / "data.safetensors"
-    data_step.main(argparse.Namespace(output=path), DATA)
+    data_step.main(argparse.Namespace(output=path, code=[]), DATA)
     return path
 
 
 def train(data: Path, output: Path, **more: Any) -> dict[str, np.ndarray]:
-    arguments = argparse.Namespace(data=data, output=output, device="cpu")
+    arguments = argparse.Namespace(data=data, output=output, device="cpu", code=[])
     pretrain_step.main(arguments, JOB | more)
     return load_tensors(output)[0]
 

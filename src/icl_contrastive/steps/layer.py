@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from icl_contrastive.artifacts import load_tensors
+from icl_contrastive.artifacts import Contents, load_tensors
 from icl_contrastive.attention import Weights
 from icl_contrastive.features import Family, Statistics
 from icl_contrastive.features.base import FeatureMap
@@ -30,7 +30,8 @@ class Layer(NamedTuple):
 def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:
     """The layer of the runs that the index picks, in the precision asked for."""
     arrays, made_by = _load(path)
-    tensors = {name: torch.as_tensor(array[runs]).to(dtype) for name, array in arrays.items()}
+    of_runs = {name: torch.as_tensor(array[runs]).to(dtype) for name, array in arrays.items()}
+    tensors = Contents(path, of_runs)
     family = load_family(made_by["features"])
     return Layer(Weights.from_tensors(tensors), family.feature_map(tensors))
 

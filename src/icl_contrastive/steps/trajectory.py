@@ -18,8 +18,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     tensors, _ = load_tensors(arguments.trajectory)
     tables = []
     for scheme in ("single_sample", "single_sample_shared_decay"):
-        if f"{scheme}/path" not in tensors:
-            continue
+        if scheme != "single_sample" and f"{scheme}/path" not in tensors:
+            continue  # it differs for regularized variants only
         path = tensors[f"{scheme}/path"]  # (runs, prompts, steps + 1)
         run, prompt, step = np.indices(path.shape)
         tables.append(
