@@ -1,0 +1,46 @@
+"""What the profiles say, and into how many jobs they cut the experiment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ..project import ROOT, Project
+
+PROFILES = sorted((ROOT / "workflow/profiles").iterdir())
+
+
+def profile(name: str) -> dict[str, Any]:
+    text = (ROOT / "workflow/profiles" / name / "config.yaml").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = yaml.safe_load(text)
+    return loaded
+
+
+@pytest.mark.parametrize("folder", PROFILES, ids=lambda folder: folder.name)
+def test_each_key_is_explained_above_itself(folder: Path) -> None:
+    lines = (folder / "config.yaml").read_text(encoding="utf-8").splitlines()
+    keys = [i for i, line in enumerate(lines) if re.match(r"[\w-]+:", line)]
+    assert keys
+    for i in keys:
+        assert lines[i - 1].startswith("# "), lines[i]
+
+
+def test_the_clusters_get_the_same_jobs() -> None:
+    slurm, generic = profile("slurm"), profile("cluster-generic")
+    for key in ("cores", "groups", "group-components", "retries", "keep-going", "latency-wait"):
+        assert slurm[key] == generic[key], key
+
+
+def test_few_submissions_make_up_the_experiment(tmp_path: Path) -> None:
+    printed = Project.copy(tmp_path / "project").make(
+        *("--dry-run", "--workflow-profile", "workflow/profiles/cluster-generic"), cores=1
+    )
+    submissions = printed.count("Group job ")
+    grouped = re.findall(r"^    rule (\w+):", printed, re.MULTILINE)
+    assert set(grouped) <= set(profile("cluster-generic")["groups"])
+    assert len(grouped) > 100
+    assert submissions < len(grouped) / 12
