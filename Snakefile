@@ -42,6 +42,7 @@ artifacts = [
         setting=experiment.approximation_settings,
         part=["", "_matrices"],
     ),
+    *expand("results/attention_errors/{setting}.csv", setting=experiment.approximation_settings),
     *expand(
         "results/families/{setting}{part}.csv",
         setting=experiment.family_settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Matrices(NamedTuple):
-    """Attention matrix (n, n), column j summing to 1 for query j, and output matrix (d, n)."""
+    """Attention matrix (..., n, n), column j summing to 1 for query j, and output (..., d, n)."""
 
     attention: Tensor
     output: Tensor
@@ -29,8 +30,28 @@ class Errors(NamedTuple):
     mae: float
 
 
+class EntryErrors(NamedTuple):
+    """How far off an estimated matrix (..., rows, columns) is, each (...).
+
+    Attributes:
+        mse: mean squared error of the entries.
+        mae: mean absolute error of the entries.
+        size: mean absolute value of the exact entries.
+        relative: relative error of the median entry.
+        relative_largest: of the median entry among the largest tenth of every column.
+        relative_rest: of the median entry among all others.
+    """
+
+    mse: Tensor
+    mae: Tensor
+    size: Tensor
+    relative: Tensor
+    relative_largest: Tensor
+    relative_rest: Tensor
+
+
 def exact_matrices(projections: Projections) -> Matrices:
-    """A and Ĥ of Eq. 1 and 6 for the tokens of one prompt."""
+    """A and Ĥ of Eq. 1 and 6 for the tokens of a prompt."""
     attention = exact_attention(projections.queries, projections.keys)
     return Matrices(attention, layer_output(attention, projections.values).mT)
 
@@ -41,7 +62,7 @@ def estimated_matrices(projections: Projections, features: FeatureMap) -> Matric
 
 
 def normalized(kernel: Tensor, projections: Projections) -> Matrices:
-    """Both matrices from A_u, (n, n), which need not be of positive numbers."""
+    """Both matrices from A_u, (..., n, n), which need not be of positive numbers."""
     attention = kernel / kernel.sum(-2, keepdim=True)
     return Matrices(attention, layer_output(attention, projections.values).mT)
 
@@ -64,3 +85,26 @@ def approximation_errors(estimate: Tensor, exact: Tensor) -> Errors:
     """Mean squared and mean absolute error over all entries (Fig. 3 center and right)."""
     difference = estimate - exact
     return Errors(float((difference**2).mean()), float(difference.abs().mean()))
+
+
+def entry_errors(estimate: Tensor, exact: Tensor) -> EntryErrors:
+    """Errors of matrices (..., rows, columns), a number for each of the batch."""
+    difference, size = (estimate - exact).abs(), exact.abs()
+    order = size.argsort(dim=-2, descending=True, stable=True)
+    relative = (difference / size).gather(-2, order)
+    largest = math.ceil(exact.shape[-2] / 10)
+
+    def mean(entries: Tensor) -> Tensor:
+        return entries.mean((-2, -1))
+
+    def median(entries: Tensor) -> Tensor:
+        return entries.flatten(-2).quantile(0.5, dim=-1)
+
+    return EntryErrors(
+        mse=mean(difference**2),
+        mae=mean(difference),
+        size=mean(size),
+        relative=median(relative),
+        relative_largest=median(relative[..., :largest, :]),
+        relative_rest=median(relative[..., largest:, :]),
+    )

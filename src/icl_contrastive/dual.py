@@ -114,9 +114,16 @@ class Descent(NamedTuple):
 
 
 def descend(
-    problem: DualProblem, variant: Variant, scheme: Scheme, epochs: int, eta_loss: float = 1.0
+    problem: DualProblem,
+    variant: Variant,
+    scheme: Scheme,
+    epochs: int,
+    eta_loss: float = 1.0,
+    start: Tensor | None = None,
 ) -> Descent:
-    """Train the reference model from the variant's W_0 by gradient descent on its loss.
+    """Train the reference model by gradient descent on the variant's loss.
+
+    It starts at ``start``, (..., d, m), by default the variant's W_0.
 
     ``full_batch`` is one step on all N demonstrations with η_gd = η_loss (Eq. 10).
     ``single_sample`` is ``epochs`` = N_CL passes of N steps on one demonstration each, with
@@ -131,7 +138,7 @@ def descend(
         eta, decay = eta_loss / epochs, 1.0 if scheme == "single_sample" else 1.0 / n
     inputs = torch.cat([problem.key_features, problem.query_features[..., None, :]], -2)
 
-    weight = variant.initial_weight(problem)  # (..., d, m)
+    weight = variant.initial_weight(problem) if start is None else start.clone()
     path, cosine = [], []
     for batch in [None, *batches]:
         if batch is not None:

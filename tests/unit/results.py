@@ -21,6 +21,7 @@ CLAIMS: list[dict[str, Any]] = [
     {
         "id": "exact",
         "section": "3.2, Theorem 1",
+        "kind": "identity",
         "claim": "The layer is one step of the reference model, ĥ_{N+1} = ŷ_test.",
         "measure": "largest relative error",
         "criterion": "at most 1e-10; partly: at most 1e-06",
@@ -32,6 +33,7 @@ CLAIMS: list[dict[str, Any]] = [
     {
         "id": "faster",
         "section": "5.5",
+        "kind": "measured",
         "claim": "With negatives the model converges faster.",
         "measure": "epochs to an error over those of the plain layer",
         "criterion": "below 1 in every part (p < 0.05, corrected)",
@@ -48,6 +50,7 @@ CLAIMS: list[dict[str, Any]] = [
     {
         "id": "close",
         "section": "5.2",
+        "kind": "measured",
         "claim": "<b>Predictions</b> are very close & exact.",
         "measure": "squared error over that of zero",
         "criterion": "at most 0.01; partly: at most 0.1",
@@ -61,6 +64,7 @@ CLAIMS: list[dict[str, Any]] = [
     {
         "id": "rare",
         "section": "A.3",
+        "kind": "measured",
         "claim": "What no run can tell.",
         "measure": "nothing",
         "criterion": "above 1",

@@ -13,6 +13,7 @@ from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from icl_contrastive.approximation import (
     approximation_errors,
+    entry_errors,
     estimated_matrices,
     exact_matrices,
 )
@@ -267,3 +268,24 @@ def test_identity_mixing_reads_out_the_layer(generator: torch.Generator) -> None
     expected = layer_output(attention, projections.values)[-1]
     prediction = predict(weights, tokens, build_variant({"model": "softmax"}), features)
     torch.testing.assert_close(prediction, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_entry_errors_of_a_known_matrix() -> None:
+    """A batch of one matrix whose columns have a largest entry that is off by half."""
+    exact = torch.tensor(
+        [[8.0, 1.0, 2.0], [2.0, -10.0, 4.0], [4.0, 2.0, 16.0]], dtype=torch.float64
+    )
+    factor = torch.tensor([[1.5, 1.1, 1.2], [1.1, 1.5, 0.9], [1.2, 0.9, 0.5]], dtype=torch.float64)
+    errors = entry_errors((exact * factor)[None], exact[None])
+    difference = (exact * factor - exact).abs()
+    found = [error.tolist() for error in errors]
+    means = [float((difference**2).mean()), float(difference.mean())]
+    assert found == [[pytest.approx(value)] for value in (*means, 49 / 9, 0.2, 0.5, 0.1)]
+
+
+def test_entry_errors_of_a_batch_are_those_of_each(generator: torch.Generator) -> None:
+    estimate, exact = normal(generator, 2, 3, 16, 5)
+    batch = entry_errors(estimate, exact)
+    for i in range(3):
+        for one, all_of_them in zip(entry_errors(estimate[i], exact[i]), batch, strict=True):
+            torch.testing.assert_close(one, all_of_them[i])

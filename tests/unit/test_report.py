@@ -10,17 +10,20 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
+from icl_contrastive.artifacts import save_table
 from icl_contrastive.claims import Evidence
 from icl_contrastive.config import FIGURE_TABLES
+from icl_contrastive.config.experiment import FIGURES_WITH_CLAIMS
 from icl_contrastive.report import text
 from icl_contrastive.report.captions import NUMBERS, caption_numbers, write_caption
 from icl_contrastive.report.contradictions import NUMBERS as CONTRADICTIONS
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.numbers import CaptionNumbers
-from icl_contrastive.report.page import VERDICTS, Results, count_verdicts, render
+from icl_contrastive.report.page import VERDICTS, Results, count_verdicts, render, tally
 from icl_contrastive.report.provenance import Provenance, job_seconds, trace
 
 from .results import CLAIMS, ROOT, TEXTS, write_results
@@ -111,10 +114,11 @@ def test_mathematical_text(plain: str, shown: str) -> None:
 
 
 def paths(results: Results, figure: str) -> dict[str, Path]:
-    return {
+    found = {
         option: results.table(results.experiment.figure_table(figure, option))
         for option in FIGURE_TABLES[figure]
     }
+    return found | ({"claims": results.table("claims")} if figure in FIGURES_WITH_CLAIMS else {})
 
 
 @pytest.mark.parametrize("figure", FIGURES)
@@ -145,7 +149,27 @@ def test_every_figure_has_a_caption() -> None:
     assert {path.stem for path in TEXTS.glob("*.rst")} == {*NUMBERS, "claims", "workflow"}
 
 
-def test_the_slopes_in_a_caption_are_those_of_the_errors(results: Results, tmp_path: Path) -> None:
+def test_a_caption_has_the_numbers_of_the_scorecard(results: Results, tmp_path: Path) -> None:
+    claims = {"quoted_prompt_n15": 0.123, "attention_mse_falls": -0.5, "output_mae_falls": -0.25}
+    table = pd.DataFrame([{"id": name, "ours": ours} for name, ours in claims.items()])
+    save_table(tmp_path / "claims.csv", table)
+    tables = paths(results, "figure_3") | {"claims": tmp_path / "claims.csv"}
+    numbers = caption_numbers("figure_3", results.experiment.figure("figure_3"), tables)
+    assert numbers["better_than_quoted"] == "12 %"
+    assert (numbers["attention_mse_slope"], numbers["output_mae_slope"]) == ("−0.50", "−0.25")
+    assert numbers["attention_mae_slope"] == "–"  # no such claim
+    absent = tables | {"claims": tmp_path / "absent.csv"}
+    numbers = caption_numbers("figure_3", results.experiment.figure("figure_3"), absent)
+    assert (numbers["better_than_quoted"], numbers["attention_mse_slope"]) == ("–", "–")
+
+
+def test_the_scorecard_has_the_claims_that_captions_quote() -> None:
+    listed = yaml.safe_load((ROOT / "workflow/claims.yaml").read_text("utf-8"))["claims"]
+    slopes = {f"{m}_{e}_falls" for m in ("attention", "output") for e in ("mse", "mae")}
+    assert {"quoted_prompt_n15", "quoted_prompt_n31", *slopes} <= {one["id"] for one in listed}
+
+
+def test_a_caption_has_the_ends_of_the_sweep(results: Results, tmp_path: Path) -> None:
     rows = [
         ["n15", d_r, repeat, matrix, 5 / d_r, 3 / d_r**0.5]
         for d_r in (10, 100, 1000)
@@ -155,21 +179,19 @@ def test_the_slopes_in_a_caption_are_those_of_the_errors(results: Results, tmp_p
     made_up = write(tmp_path / "approximation.csv", "setting,d_r,repeat,matrix,mse,mae", rows)
     tables = paths(results, "figure_3") | {"approximation": made_up}
     numbers = caption_numbers("figure_3", results.experiment.figure("figure_3"), tables)
-    assert numbers["attention_mse_slope"] == "−1.00"
-    assert numbers["output_mae_slope"] == "−0.50"
     assert (numbers["attention_mse_first"], numbers["attention_mse_last"]) == ("0.50", "0.0050")
 
 
-def test_a_caption_places_the_quoted_prediction(results: Results, tmp_path: Path) -> None:
+def test_a_caption_counts_what_is_shown(results: Results, tmp_path: Path) -> None:
     header = "setting,variant,run,prompt,scheme,step,y_reference,cosine,y_layer,y_true"
     rows = [
         ["n31", "softmax", 0, prompt, "single_sample", step, 1.0 - 0.5 * (1 - step), 0.5, 1.0, true]
         for prompt, true in enumerate([1.01, 1.5, 1.5, 1.5])
         for step in (0, 1)
     ]
-    tables = {"trajectory": write(tmp_path / "softmax.csv", header, rows)}
+    tables = paths(results, "figure_8")
+    tables["trajectory"] = write(tmp_path / "softmax.csv", header, rows)
     numbers = caption_numbers("figure_8", results.experiment.figure("figure_8"), tables)
-    assert numbers["better_than_quoted"] == "25 %"
     assert (numbers["largest_gap"], numbers["prompts"], numbers["runs"]) == (
         "0",
         "4 prompts",
@@ -221,8 +243,8 @@ def test_each_contradiction_has_a_number_or_the_reason_why_not(results: Results)
     assert set(by_number) == set(CONTRADICTIONS)
     # There is no table of equivalence among the synthetic ones.
     missing = {name for name, one in by_number.items() if "Not measured" in one.number}
-    assert missing == {"update"}
-    assert "there is no table equivalence" in by_number["update"].number
+    assert missing == {"update", "regularizers", "negatives"}
+    assert all("there is no table equivalence" in by_number[name].number for name in missing)
 
 
 def entries(path: Path) -> list[dict[str, str]]:
@@ -291,10 +313,14 @@ def test_claims_are_shown_with_word_and_sign(page: str) -> None:
     shown = words(page)
     for verdict in VERDICTS.values():
         assert f"{verdict.sign} {verdict.word}" in shown
-    assert "4 statements that a run can check. Of these, 1 is reproduced" in shown
-    assert "1 could not be tested" in shown
+    assert (
+        "3 statements that a run can check by measurement. Of these, 0 are reproduced here, 1 "
+        "partly, and 1 not; 1 could not be tested. 1 further statement is an identity" in shown
+    )
+    assert "every run checks: 1 holds to rounding." in shown
     for claim in CLAIMS:
-        assert f"Section {claim['section']} · {claim['id']}" in shown
+        kind = "identity · " if claim["kind"] == "identity" else ""
+        assert f"Section {claim['section']} · {kind}{claim['id']}" in shown
     assert "0.94 0.90 to 0.98" in shown
     assert "Reason 2 runs are too few" in shown
     assert "−0.6490 for −0.5927" in shown
@@ -342,3 +368,9 @@ def test_a_run_without_scorecard_has_a_page(tmp_path: Path) -> None:
 )
 def test_verdicts_are_counted_in_their_order(names: list[str], counts: dict[str, Any]) -> None:
     assert list(count_verdicts(names).items()) == list(counts.items())
+
+
+def test_identities_are_counted_apart() -> None:
+    verdicts = [("identity", "reproduced"), ("measured", "partly"), ("identity", "partly")]
+    found = tally(verdicts)
+    assert found == ({"reproduced": 0, "partly": 1, "not reproduced": 0}, 2, 1)

@@ -16,8 +16,8 @@ from .results import ROOT, read_config
 SUMMARY: Summary = {
     "digest": "",
     "claims": [
-        {"id": "one", "claim": "|a| is exact.", "verdict": "reproduced"},
-        {"id": "two", "claim": "It is fast.", "verdict": "not reproduced"},
+        {"id": "one", "claim": "|a| is exact.", "kind": "identity", "verdict": "reproduced"},
+        {"id": "two", "claim": "It is fast.", "kind": "measured", "verdict": "not reproduced"},
     ],
     "figures": [
         {"name": "figure_1", "title": "Figure 1. What it is.", "seconds": 61},
@@ -47,10 +47,12 @@ def test_the_readme_of_this_project_is_up_to_date() -> None:
 
 def test_blocks_hold_what_the_summary_says() -> None:
     text = fill_in(EMPTY, SUMMARY)
+    words = " ".join(text.split())
     assert (
-        "Of 2 statements of the paper that a run can check: **1 reproduced, 0 partly, 1 not" in text
+        "Of 1 statement of the paper that a run can measure: **0 reproduced, 0 partly, 1 not "
+        "reproduced**. Apart from these, 1 of 1 identity of layer and reference model" in words
     )
-    assert "| `one` | \\|a\\| is exact. | ✓ reproduced |" in text
+    assert "| `one` | \\|a\\| is exact. | identity | ✓ reproduced |" in text
     assert "| Figure 1 | `figure_1` | What it is | 61 s |" in text
     assert "| Cosine | `cosine` | Cosines | 10 min |" in text
     assert "| A is B | `a: b` | It is 2. |" in text
@@ -87,7 +89,7 @@ def test_a_comment_in_the_config_changes_nothing(project: Path) -> None:
     [
         ("config.yaml", "seed: 2023", "seed: 2024", "about another config.yaml"),
         ("workflow/claims.yaml", "level: 0.05", "level: 0.01", "about another config.yaml"),
-        ("README.md", "1 reproduced", "2 reproduced", "README.md does not say"),
+        ("README.md", "0 reproduced", "2 reproduced", "README.md does not say"),
         ("workflow/report/summary.json", "It is fast", "It is slow", "README.md does not say"),
         ("README.md", "scorecard:begin", "score:begin", "no block <!-- scorecard:begin"),
     ],

@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 
 from icl_contrastive.artifacts import load_tensors
+from icl_contrastive.streams import stream
+from icl_contrastive.tables import columns_of
 from icl_contrastive.variants import build_variant
 
 from . import naive
@@ -240,12 +242,16 @@ def test_equivalence_table(equivalence: Path, name: str) -> None:
     table = pd.read_csv(equivalence / f"{name}.csv")
     assert list(table) == COLUMNS
     assert_ordered(table, "setting", "variant", "run", "prompt", "scheme")
-    schemes = ["full_batch", "single_sample"]
-    if name == "regularized":
-        schemes.append("single_sample_shared_decay")
+    more = {
+        "regularized": ["single_sample_shared_decay", "full_batch_from_eq12"],
+        "negative": ["restated"],
+    }
+    schemes = ["full_batch", "single_sample", *more.get(name, [])]
     assert table["scheme"].unique().tolist() == schemes
     assert len(table) == RUNS * 4 * len(schemes)
-    exact = (table["scheme"] == "full_batch") | (name != "regularized")
+    exact = table["scheme"] == "full_batch"
+    if name != "regularized":
+        exact |= table["scheme"] == "single_sample"
     assert (table["exact"] == exact).all()
     assert (table.loc[exact, "relative_error"] < 1e-12).all()
     assert (table.loc[~exact, "relative_error"] > 1e-4).all()
@@ -283,18 +289,48 @@ def test_equivalence_is_of_the_trained_layer(equivalence: Path, name: str) -> No
         assert rows["y_reference"]["single_sample"] == pytest.approx(end[-1], rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("name", "scheme", "form"),
+    [
+        # On the loss of Eq. 13, one step from the W_0 of Eq. 12 ends at the layer of Eq. 14.
+        ("regularized", "full_batch_from_eq12", "eq14"),
+        ("negative", "restated", "section_5.5"),
+    ],
+)
+def test_the_forms_of_a_layer_are_compared(
+    equivalence: Path, name: str, scheme: str, form: str
+) -> None:
+    table = pd.read_csv(equivalence / f"{name}.csv")
+    data, _ = load_tensors(equivalence / "data.safetensors")
+    tensors, _ = load_tensors(equivalence / f"{name}.safetensors")
+    for row in table[table["scheme"] == scheme].to_dict("records"):
+        one = {n: a[row["run"]].astype(np.float64) for n, a in tensors.items()}
+        features = one["omega"], one["log_weight"]
+        layer = naive.Layer(one["W_Q"], one["W_K"], one["W_V"], [], [], *features)
+        tokens = data["test_tokens"][row["run"], row["prompt"]].astype(np.float64)
+        own = naive.output(MODELS[name], layer, tokens)
+        other = naive.output(MODELS[name] | {"form": form}, layer, tokens)
+        distance = np.linalg.norm(other - own) / np.linalg.norm(own)
+        assert row["relative_error"] == pytest.approx(distance, rel=1e-9)
+        assert row["y_reference"] == pytest.approx(other[-1], rel=1e-9)
+
+
 @pytest.mark.parametrize("name", DUAL)
 def test_equivalence_trajectory(equivalence: Path, name: str) -> None:
     tensors, config = load_tensors(equivalence / f"{name}_trajectory.safetensors")
     table = pd.read_csv(equivalence / f"{name}.csv")
     assert config == equivalence_config(name)
     steps = {"full_batch": 1, "single_sample": 3 * N, "single_sample_shared_decay": 3 * N}
-    for scheme, rows in table.groupby("scheme"):
+    steps["full_batch_from_eq12"] = 1
+    assert {key.partition("/")[0] for key in tensors} <= {*steps, "y_true", "y_layer"}
+    for scheme, rows in table[table["scheme"] != "restated"].groupby("scheme"):
         path, cosine = tensors[f"{scheme}/path"], tensors[f"{scheme}/cosine"]
         assert path.shape == cosine.shape == (RUNS, 4, steps[str(scheme)] + 1)
         assert path[..., -1].ravel().tolist() == rows["y_reference"].tolist()
         assert (np.abs(cosine) <= 1 + 1e-12).all()
     start = {key: array[..., 0] for key, array in tensors.items() if key.endswith("/path")}
+    elsewhere = start.pop("full_batch_from_eq12/path", None)
+    assert elsewhere is None or not np.isclose(elsewhere, start["full_batch/path"]).any()
     assert all(np.array_equal(array, start["full_batch/path"]) for array in start.values())
 
 
@@ -473,6 +509,73 @@ def test_one_repeat_or_d_r_more_changes_no_other(folder: Path, tmp_path: Path) -
         tables.append(pd.read_csv(tmp_path / f"{name}.csv"))
     both = tables[1].merge(tables[0])
     pd.testing.assert_frame_equal(both, tables[0])
+
+
+ATTENTION_ERRORS = {key: SWEEP[key] for key in ("seed", "setting", "variant", "model", "features")}
+ATTENTION_ERRORS |= {"runs": RUNS, "prompts": 4, "draws": 3, "d_r": [12, 48]}
+KEYS_OF_ERRORS = ["setting", "run", "projection", "trained", "d_r", "draw", "matrix", "prompt"]
+
+
+def attention_errors(folder: Path, output: Path, **change: Any) -> pd.DataFrame:
+    run_here(
+        "attention_errors",
+        ATTENTION_ERRORS | change,
+        data=folder / "data.safetensors",
+        pretrained=folder / "softmax.safetensors",
+        output=output,
+    )
+    return pd.read_csv(output)
+
+
+def test_attention_errors(folder: Path, tmp_path: Path) -> None:
+    table = attention_errors(folder, tmp_path / "x.csv")
+    measures = ["mse", "mae", "size", "relative", "relative_largest", "relative_rest"]
+    assert list(table) == [*KEYS_OF_ERRORS, *measures]
+    assert list(table) == list(columns_of("attention_errors"))
+    # The layers' own law of omega with every d_r and their own, the other laws with their own.
+    swept = {(row.projection, row.trained, row.d_r) for row in table.itertuples()}
+    own = {("independent", True, d_r) for d_r in (12, D_R, 48)}
+    assert swept == own | {("orthogonal", False, D_R), ("simplex", False, D_R)}
+    assert_ordered(table, *KEYS_OF_ERRORS)
+    assert len(table) == RUNS * 5 * 3 * 2 * 4
+    assert table["mse"].nunique() == len(table)
+    assert (table["mse"] >= table["mae"] ** 2).all()
+    attention = table[table["matrix"] == "attention"]
+    np.testing.assert_allclose(attention["size"], 1 / (N + 1), rtol=1e-12)
+
+
+def test_attention_errors_are_of_the_runs_own_layers_and_draws(
+    folder: Path, tmp_path: Path
+) -> None:
+    table = attention_errors(folder, tmp_path / "x.csv")
+    tensors, _ = load_tensors(folder / "softmax.safetensors")
+    data, _ = load_tensors(folder / "data.safetensors")
+    for run, draw in ((0, 2), (1, 0)):
+        rng = stream(7, "estimates", "n5", run, "independent", 48, draw)
+        omega = rng.standard_normal((48, D)).astype(np.float32).astype(np.float64)
+        for prompt in (0, 3):  # with one draw for both
+            h = data["test_tokens"][run, prompt].astype(np.float64)
+            q, k, v = (h @ tensors[f"W_{x}"][run].astype(np.float64).T for x in "QKV")
+            q, k = q / D**0.25, k / D**0.25
+            pairs = k[:, None] + q[None, :]  # the kernel of the pair is a mean of exp(w (k + q))
+            norms = ((k**2).sum(1)[:, None] + (q**2).sum(1)) / 2
+            scores = np.exp(pairs @ omega.T - norms[..., None]).mean(-1)
+            exact = np.exp(k @ q.T)
+            one, other = scores / scores.sum(0), exact / exact.sum(0)
+            where = (table["run"] == run) & (table["draw"] == draw) & (table["prompt"] == prompt)
+            rows = table[where & table["trained"] & (table["d_r"] == 48)].set_index("matrix")
+            for matrix, error in (("attention", one - other), ("output", v.T @ (one - other))):
+                assert rows["mse"][matrix] == pytest.approx((error**2).mean(), rel=1e-9)
+            relative = np.abs(one / other - 1)
+            assert rows["relative"]["attention"] == pytest.approx(np.median(relative), rel=1e-9)
+            top = relative[other == other.max(0)]
+            assert rows["relative_largest"]["attention"] == pytest.approx(np.median(top), rel=1e-9)
+
+
+def test_more_to_estimate_changes_nothing_else(folder: Path, tmp_path: Path) -> None:
+    fewer = attention_errors(folder, tmp_path / "a.csv", runs=1, draws=1, d_r=[12])
+    more = attention_errors(folder, tmp_path / "b.csv")
+    pd.testing.assert_frame_equal(more.merge(fewer[KEYS_OF_ERRORS]), fewer)
 
 
 def test_diagram(folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from icl_contrastive.config import FIGURE_TABLES, ConfigError, check_file, read_experiment
 from icl_contrastive.config.families import FAMILIES as KNOWN
 from icl_contrastive.features import FAMILIES, Family
+from icl_contrastive.tables import columns_of
 from icl_contrastive.variants import models
 
 from ..project import ROOT, Project
@@ -98,6 +99,7 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ({"equivalence/tolerance": "1e-10"}, ["equivalence.tolerance"], "write 1.0e-10"),
     ({"equivalence/tolerance": 0}, ["equivalence.tolerance"], "above 0"),
     ({"approximation/d_r": [12, 12]}, ["approximation.d_r"], "none twice"),
+    ({"approximation/draws": 0}, ["approximation.draws"], "of at least 1"),
     ({"figures/figure_11": {}}, ["figures.figure_11"], "unknown key; must be one of figure_1"),
     ({"figures/figure_8/run": -1}, ["figures.figure_8.run"], "of at least 0"),
     ({"figures/figure_8/setting": None}, ["figures.figure_8.setting"], "must be there, text"),
@@ -221,6 +223,7 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ({"approximation": None}, ["approximation"], "must be there for figures figure_3, figure_4"),
     ({"approximation/run": 10}, ["approximation.run"], "from 0 to 9 (runs is 10)"),
     ({"approximation/prompt": 256}, ["approximation.prompt"], "from 0 to 255"),
+    ({"approximation/prompts": 257}, ["approximation.prompts"], "from 1 to 256"),
     ({"approximation/shown": [1200, 13]}, ["approximation.shown"], "13 is not in d_r"),
     (
         {"approximation/settings": ["n15"]},
@@ -278,12 +281,18 @@ def test_a_sound_config_has_no_problem(config: Config) -> None:
     assert {"regularized_eq15_alpha-0.2", "negative_k3_beta0.1", "negative_eq18"} <= set(names)
 
 
+def test_the_columns_of_what_claims_are_judged_by_are_known(config: Config) -> None:
+    assert all(columns_of(name) for name in read_experiment(config, SCHEMA).claim_tables)
+
+
 def test_figures_and_their_data_can_be_left_out(config: Config) -> None:
     config["figures"] = {"figure_8": config["figures"]["figure_8"]}
     del config["approximation"], config["families"]
     experiment = read_experiment(config, SCHEMA)
     assert "trajectories/n31/softmax" in experiment.tables
-    assert {"approximation", "matrices", "diagram"}.isdisjoint(experiment.tables)
+    assert {"approximation", "matrices", "attention_errors", "diagram"}.isdisjoint(
+        experiment.tables
+    )
 
 
 def test_what_a_job_uses_does_not_depend_on_the_order_of_keys(config: Config) -> None:

@@ -87,6 +87,7 @@ def test_a_move_reruns_nothing(smoke: Project, tmp_path: Path) -> None:
         "equivalence/n15/augmented_g2.safetensors",
         "equivalence/n15/augmented_g2.csv",
         "approximation/n31_matrices.csv",
+        "attention_errors/n31.csv",
         "families/n31_closed_forms.csv",
         "controls/n31.csv",
         "training_length/n31.safetensors",
@@ -227,6 +228,10 @@ def test_the_seed_reruns_everything(smoke: Project, with_config: Callable[[str],
             {"approximation/n15", "approximation/n31", "tables/approximation", "tables/matrices"}
             | {"families/n15", "families/n31", *FAMILY_TABLES}
             | drawn_from("approximation", "matrices", "families"),
+        ),
+        (
+            "approximation: {draws: 3}",
+            {"attention_errors/n15", "attention_errors/n31", "tables/attention_errors"},
         ),
         (
             "families: {compared: {sderf: [simplex]}}",

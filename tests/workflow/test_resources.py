@@ -101,6 +101,7 @@ def experiment(config: dict[str, Any]) -> Experiment:
         ("pretrain", "ablation_training", ("omega-per_step",), 122, 190),
         ("equivalence", "equivalence", ("n15", "regularized_eq14_alpha0.05"), 14, 610),
         ("equivalence", "equivalence", ("n31", "softmax"), 9, 360),
+        ("attention_errors", "attention_errors", ("n31",), 8, 370),
         ("families", "families", ("n31",), 10, 320),
         ("controls", "controls", ("n31",), 11, 460),
         ("training_length", "training_length", ("n31",), 38, 450),
@@ -148,6 +149,8 @@ def larger(key: str) -> Callable[[dict[str, Any]], None]:
         ("settings.n15.demonstrations", "equivalence", "equivalence", {"runtime", "mem_mb"}),
         ("test_prompts", "controls", "controls", {"runtime", "mem_mb"}),
         ("approximation.repeats", "families", "families", {"runtime"}),
+        ("approximation.prompts", "attention_errors", "attention_errors", {"runtime", "mem_mb"}),
+        ("approximation.draws", "attention_errors", "attention_errors", {"runtime", "mem_mb"}),
     ],
 )
 def test_larger_experiments_ask_for_more(

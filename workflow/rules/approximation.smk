@@ -1,8 +1,9 @@
 """The estimated attention beside the exact softmax, with pretrained weights (section 5.2, A.3, A.4).
 
 In: results/data/<setting>.safetensors, results/pretrained/<setting>/<variant>.safetensors.
-Out: results/approximation/<setting>.csv, the errors by number of features, and _matrices.csv, some
-of the matrices themselves; results/tables/diagram.csv, every matrix of one prompt's equivalence.
+Out: results/approximation/<setting>.csv, the errors by number of features for one prompt, and
+_matrices.csv, some of the matrices themselves; results/attention_errors/<setting>.csv, the errors in all
+runs, on several prompts; results/tables/diagram.csv, every matrix of one prompt's equivalence.
 """
 
 if experiment.approximation_settings:
@@ -30,6 +31,29 @@ if experiment.approximation_settings:
             "python -m icl_contrastive.steps.approximation"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
             " --errors {output.errors:q} --matrices {output.matrices:q} 2> {log:q}"
+
+    rule attention_errors:
+        input:
+            code=code("steps.attention_errors"),
+            data="results/data/{setting}.safetensors",
+            pretrained=f"results/pretrained/{{setting}}/{experiment.approximation_variant}.safetensors",
+        output:
+            "results/attention_errors/{setting}.csv",
+        log:
+            "results/logs/attention_errors/{setting}.log",
+        benchmark:
+            "results/benchmarks/attention_errors/{setting}.tsv"
+        conda:
+            "../envs/python.yaml"
+        threads: 1
+        resources:
+            **needs(estimates.attention_errors, experiment.attention_errors),
+        params:
+            config=lambda wildcards: experiment.attention_errors(wildcards.setting),
+        shell:
+            "python -m icl_contrastive.steps.attention_errors"
+            " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
+            " --output {output:q} 2> {log:q}"
 
 
 if experiment.diagram_cell:

@@ -30,6 +30,7 @@ from icl_contrastive.config import (
     estimates,
     read_experiment,
 )
+from icl_contrastive.config.experiment import FIGURES_WITH_CLAIMS
 from icl_contrastive.plug_ins import plug_in_module
 from icl_contrastive.report.numbers import CaptionNumbers
 
@@ -164,11 +165,15 @@ def caption_numbers(figure):
 
     A parameter that is a function of the input is not compared with the last run.
     """
-    return lambda wildcards, input: CaptionNumbers(
-        figure,
-        experiment.figure(figure),
-        {table: getattr(input, table) for table in FIGURE_TABLES[figure]},
-    )
+
+    def numbers(wildcards, input):
+        tables = {table: getattr(input, table) for table in FIGURE_TABLES[figure]}
+        if figure in FIGURES_WITH_CLAIMS:  # the figure itself does not depend on them
+            folder, below, _ = tables["trajectory"].rpartition("results/tables/")
+            tables["claims"] = f"{folder}{below}claims.csv"
+        return CaptionNumbers(figure, experiment.figure(figure), tables)
+
+    return numbers
 
 
 # Snakemake spares a touched input whose checksum is unchanged, but takes that of files below 1 MB

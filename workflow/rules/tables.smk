@@ -36,6 +36,9 @@ parts = {
     "matrices": expand(
         "results/approximation/{setting}_matrices.csv", setting=experiment.approximation_settings
     ),
+    "attention_errors": expand(
+        "results/attention_errors/{setting}.csv", setting=experiment.approximation_settings
+    ),
     "families": expand("results/families/{setting}.csv", setting=experiment.family_settings),
     "family_closed_forms": expand(
         "results/families/{setting}_closed_forms.csv", setting=experiment.family_settings

@@ -1,7 +1,7 @@
-"""The paper's claims, each with a criterion that was fixed beforehand, and what a run says to them.
+"""The paper's claims, each with a criterion, and what a run says to them.
 
 ``workflow/claims.yaml`` lists them. A *measure* (``measures.py``) takes the run's tables to effects
-with one number for each independent unit; a *criterion* (``criteria.py``) takes effects to a
+with one number for each run; a *criterion* (``criteria.py``) takes effects to a
 verdict. The tests of all claims are corrected together.
 """
 
@@ -31,8 +31,8 @@ from icl_contrastive.claims.evidence import (
     NotTestableError,
     describe,
 )
-from icl_contrastive.claims.measures import LAYER, MEASURES
-from icl_contrastive.claims.statistics import holm
+from icl_contrastive.claims.measures import LAYER, MEASURES, Kind
+from icl_contrastive.statistics import holm, smallest_p_value
 from icl_contrastive.streams import stream
 
 __all__ = ["COLUMNS", "Claim", "ClaimError", "Evidence", "Settings", "evaluate", "read_claims"]
@@ -41,6 +41,7 @@ COLUMNS = (
     "id",
     "section",
     "claim",
+    "kind",
     "measure",
     "criterion",
     "paper",
@@ -83,6 +84,11 @@ class Claim:
     where: str
 
     @property
+    def kind(self) -> Kind:
+        """Whether algebra decides it or the run."""
+        return MEASURES[self.measure].kind
+
+    @property
     def measured(self) -> str:
         """What is measured, in words."""
         defaults = {"base": KERNEL_LAYER, "predictor": LAYER}
@@ -107,6 +113,11 @@ class Finding:
     ours: Estimate
     parts: list[tuple[Effect, Estimate]]
     p_values: list[float]
+
+    @property
+    def units(self) -> int:
+        """Of how many the test is that has the fewest."""
+        return min(len(effect.values) for effect, _ in self.parts)
 
 
 def read_claims(entries: Mapping[str, Any]) -> tuple[Settings, list[Claim]]:
@@ -145,7 +156,8 @@ def evaluate(
     """The scorecard: a row for each claim, with ``COLUMNS``.
 
     A claim for which the run has not what it takes is ``not tested``, and its note says why. The
-    tests of all others are corrected together by Holm's method.
+    tests of all others are corrected together by Holm's method; a claim that could not pass it
+    whatever its values, since the run has too few units, is not tested either.
     """
     findings: dict[str, Finding] = {}
     reasons: dict[str, str] = {}
@@ -154,25 +166,36 @@ def evaluate(
             findings[claim.id] = _find(claim, evidence, settings, seed)
         except NotTestableError as error:
             reasons[claim.id] = str(error)
-    tested = [claim.id for claim in claims if claim.id in findings and findings[claim.id].p_values]
+    with_test = [name for name, finding in findings.items() if finding.p_values]
+    for name in with_test:
+        units = findings[name].units
+        if smallest_p_value(units, settings.resamples) * len(with_test) > settings.level:
+            reasons[name] = (
+                f"too few runs ({units}) for p < {settings.level:g} after the correction for the "
+                f"number of tests ({len(with_test)})"
+            )
+    tested = [name for name in with_test if name not in reasons]
     p_values = np.array([max(findings[name].p_values) for name in tested])
     corrected = dict(zip(tested, holm(p_values), strict=True))
     rows = []
     for claim in claims:
-        row = {
+        row: dict[str, Any] = {
             "id": claim.id,
             "section": claim.section,
             "claim": claim.claim,
+            "kind": claim.kind,
             "measure": claim.measured,
             "criterion": claim.criterion.describe(settings),
             "paper": claim.paper,
             "where": claim.where,
         }
         if claim.id in findings:
-            finding = findings[claim.id]
-            row |= _found(claim, finding, corrected.get(claim.id, np.nan), settings)
-        else:
+            ours = findings[claim.id].ours
+            row |= {"ours": ours.value, "interval_low": ours.low, "interval_high": ours.high}
+        if claim.id in reasons:
             row |= {"verdict": "not tested", "note": reasons[claim.id]}
+        else:
+            row |= _judge(claim, findings[claim.id], corrected.get(claim.id, np.nan), settings)
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -192,22 +215,20 @@ def _find(claim: Claim, evidence: Evidence, settings: Settings, seed: int) -> Fi
     return Finding(ours, parts, p_values)
 
 
-def _found(claim: Claim, finding: Finding, corrected: float, settings: Settings) -> dict[str, Any]:
+def _judge(claim: Claim, finding: Finding, corrected: float, settings: Settings) -> dict[str, Any]:
     ours, p_values = finding.ours, finding.p_values
     verdict: Verdict = claim.criterion.verdict(ours, p_values, corrected, settings)
-    note = ""
+    notes = []
     if len(finding.parts) > 1:
         tests = [f", p = {p:.2g}" for p in p_values] or [""] * len(finding.parts)
-        note = "; ".join(
+        notes = [
             f"{effect.label} {one.value:.3g} [{one.low:.3g}, {one.high:.3g}]{test}"
             for (effect, one), test in zip(finding.parts, tests, strict=True)
-        )
+        ]
+    notes += filter(None, [claim.criterion.remark(ours)])
     return {
-        "ours": ours.value,
-        "interval_low": ours.low,
-        "interval_high": ours.high,
         "p_value": max(p_values) if p_values else np.nan,
         "p_corrected": corrected,
         "verdict": verdict,
-        "note": note,
+        "note": "; ".join(notes),
     }

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
-from icl_contrastive.claims.evidence import Array, Effect, NotTestableError
-from icl_contrastive.claims.statistics import (
-    bootstrap_interval,
-    sign_flip_p_value,
-    smallest_p_value,
-)
+from icl_contrastive.claims.evidence import Array, Effect
+from icl_contrastive.statistics import Alternative, bootstrap_interval, sign_flip_p_value
 
 Verdict = Literal["reproduced", "partly", "not reproduced", "not tested"]
 
@@ -85,6 +82,10 @@ class Criterion(ABC):
     ) -> Verdict:
         """The verdict, given the claim's number, its parts' p-values and the corrected one."""
 
+    def remark(self, ours: Estimate) -> str:
+        """What else the claim's number says; no part of the verdict."""
+        return ""
+
 
 def _graded(reproduced: bool, partly: bool) -> Verdict:
     if reproduced:
@@ -92,40 +93,68 @@ def _graded(reproduced: bool, partly: bool) -> Verdict:
     return "partly" if partly else "not reproduced"
 
 
+class Threshold(Criterion):
+    """A criterion without a test: the number, and the interval around it if there is one.
+
+    It is reproduced if the whole interval meets the criterion, and holds partly if the number
+    meets a weaker one.
+    """
+
+    def verdict(
+        self, ours: Estimate, p_values: Sequence[float], corrected: float, settings: Settings
+    ) -> Verdict:
+        ends = [number for number in (ours.value, ours.low, ours.high) if not np.isnan(number)]
+        return _graded(all(map(self.meets, ends)), self.nearly_meets(ours.value))
+
+    @abstractmethod
+    def meets(self, number: float) -> bool:
+        """Whether a number is as the claim says."""
+
+    @abstractmethod
+    def nearly_meets(self, number: float) -> bool:
+        """Whether a number is partly as the claim says."""
+
+    @staticmethod
+    def _in_words(reproduced: str, partly: str) -> str:
+        return f"{reproduced}, with its whole interval if it has one; partly: {partly}"
+
+
 @dataclass(frozen=True)
-class AtMost(Criterion):
+class AtMost(Threshold):
     """The number is at most a threshold."""
 
     reproduced: float
     partly: float
 
     def describe(self, settings: Settings) -> str:
-        return f"at most {self.reproduced:g}; partly: at most {self.partly:g}"
+        return self._in_words(f"at most {self.reproduced:g}", f"at most {self.partly:g}")
 
-    def verdict(
-        self, ours: Estimate, p_values: Sequence[float], corrected: float, settings: Settings
-    ) -> Verdict:
-        return _graded(ours.value <= self.reproduced, ours.value <= self.partly)
+    def meets(self, number: float) -> bool:
+        return number <= self.reproduced
+
+    def nearly_meets(self, number: float) -> bool:
+        return number <= self.partly
 
 
 @dataclass(frozen=True)
-class AtLeast(Criterion):
+class AtLeast(Threshold):
     """The number is at least a threshold."""
 
     reproduced: float
     partly: float
 
     def describe(self, settings: Settings) -> str:
-        return f"at least {self.reproduced:g}; partly: at least {self.partly:g}"
+        return self._in_words(f"at least {self.reproduced:g}", f"at least {self.partly:g}")
 
-    def verdict(
-        self, ours: Estimate, p_values: Sequence[float], corrected: float, settings: Settings
-    ) -> Verdict:
-        return _graded(ours.value >= self.reproduced, ours.value >= self.partly)
+    def meets(self, number: float) -> bool:
+        return number >= self.reproduced
+
+    def nearly_meets(self, number: float) -> bool:
+        return number >= self.partly
 
 
 @dataclass(frozen=True)
-class Between(Criterion):
+class Between(Threshold):
     """The number lies in a range."""
 
     reproduced: Sequence[float]
@@ -133,13 +162,13 @@ class Between(Criterion):
 
     def describe(self, settings: Settings) -> str:
         inner, outer = (f"from {low:g} to {high:g}" for low, high in (self.reproduced, self.partly))
-        return f"{inner}; partly: {outer}"
+        return self._in_words(inner, outer)
 
-    def verdict(
-        self, ours: Estimate, p_values: Sequence[float], corrected: float, settings: Settings
-    ) -> Verdict:
-        inside = [low <= ours.value <= high for low, high in (self.reproduced, self.partly)]
-        return _graded(*inside)
+    def meets(self, number: float) -> bool:
+        return self.reproduced[0] <= number <= self.reproduced[1]
+
+    def nearly_meets(self, number: float) -> bool:
+        return self.partly[0] <= number <= self.partly[1]
 
 
 class Tested(Criterion):
@@ -155,9 +184,6 @@ class Tested(Criterion):
     def p_values(
         self, effects: Sequence[Effect], settings: Settings, rng: np.random.Generator
     ) -> list[float]:
-        units = min(len(effect.values) for effect in effects)
-        if smallest_p_value(units) > settings.level:
-            raise NotTestableError(f"{units} runs are too few for p < {settings.level:g}")
         return [self.p_value(effect, settings, rng) for effect in effects]
 
     @abstractmethod
@@ -171,40 +197,41 @@ class Tested(Criterion):
         return _graded(corrected < settings.level, bool(passed >= self.partly))
 
     def _in_words(self, what: str, settings: Settings) -> str:
+        weaker = "" if self.partly == 1 else f"in at least {self.partly:.0%} of the parts, "
         return (
             f"{what} in every part (p < {settings.level:g}, corrected); "
-            f"partly: in {self.partly:.0%} of the parts (uncorrected)"
+            f"partly: {weaker}without the correction"
         )
 
 
 @dataclass(frozen=True)
-class Lower(Tested):
-    """Every part is below a number."""
+class Beyond(Tested):
+    """Every part is on one side of a number."""
 
+    side: Literal["below", "above"]
     than: float
     partly: float
 
     def describe(self, settings: Settings) -> str:
-        return self._in_words(f"below {self.than:g}", settings)
+        return self._in_words(f"{self.side} {self.than:g}", settings)
 
     def p_value(self, effect: Effect, settings: Settings, rng: np.random.Generator) -> float:
         difference = _on_scale(effect) - _to_scale(effect, self.than)
-        return sign_flip_p_value(difference, "less", settings.resamples, rng)
+        alternative: Alternative = "less" if self.side == "below" else "greater"
+        return sign_flip_p_value(difference, alternative, settings.resamples, rng)
 
 
 @dataclass(frozen=True)
-class Higher(Tested):
-    """Every part is above a number."""
+class Rate(Beyond):
+    """Every part is on one side of a number; what theory expects of it is told, not judged."""
 
-    than: float
-    partly: float
+    expected: float
 
-    def describe(self, settings: Settings) -> str:
-        return self._in_words(f"above {self.than:g}", settings)
-
-    def p_value(self, effect: Effect, settings: Settings, rng: np.random.Generator) -> float:
-        difference = _on_scale(effect) - _to_scale(effect, self.than)
-        return sign_flip_p_value(difference, "greater", settings.resamples, rng)
+    def remark(self, ours: Estimate) -> str:
+        if np.isnan(ours.low):
+            return ""
+        covers = "covers" if ours.low <= self.expected <= ours.high else "does not cover"
+        return f"the interval {covers} {self.expected:g}, the slope of an unbiased estimate"
 
 
 @dataclass(frozen=True)
@@ -220,39 +247,18 @@ class Equal(Tested):
 
     def p_value(self, effect: Effect, settings: Settings, rng: np.random.Generator) -> float:
         low, high = self.between
-        above, below = Higher(low, self.partly), Lower(high, self.partly)
-        return max(bound.p_value(effect, settings, rng) for bound in (above, below))
+        bounds = Beyond("above", low, self.partly), Beyond("below", high, self.partly)
+        return max(bound.p_value(effect, settings, rng) for bound in bounds)
 
 
-@dataclass(frozen=True)
-class Rate(Lower):
-    """Every part is below a number, and their mean is as expected."""
-
-    expected: float
-    tolerance: float
-
-    def describe(self, settings: Settings) -> str:
-        return (
-            f"below {self.than:g} (p < {settings.level:g}, corrected) and within "
-            f"{self.tolerance:g} of {self.expected:g}; partly: below {self.than:g} (uncorrected)"
-        )
-
-    def verdict(
-        self, ours: Estimate, p_values: Sequence[float], corrected: float, settings: Settings
-    ) -> Verdict:
-        verdict = super().verdict(ours, p_values, corrected, settings)
-        near = abs(ours.value - self.expected) <= self.tolerance
-        return "partly" if verdict == "reproduced" and not near else verdict
-
-
-CRITERIA: dict[str, type[Criterion]] = {
+CRITERIA: dict[str, Callable[..., Criterion]] = {
     "at_most": AtMost,
     "at_least": AtLeast,
     "between": Between,
-    "lower": Lower,
-    "higher": Higher,
+    "below": partial(Beyond, "below"),
+    "above": partial(Beyond, "above"),
+    "rate": partial(Rate, "below"),
     "equal": Equal,
-    "rate": Rate,
 }
 """The criteria by the name that ``claims.yaml`` gives them under ``kind``."""
 

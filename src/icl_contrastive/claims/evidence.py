@@ -21,8 +21,8 @@ _TEXT_COLUMNS = {
     "exact",
     "matrix",
     "predictor",
-    "family",
     "projection",
+    "trained",
 }
 _GRID_KEYS = ("alpha", "k", "beta")
 _SIGNS = {"> 0": (0, math.inf), "< 0": (-math.inf, 0)}
@@ -43,7 +43,7 @@ class Effect:
 
     Attributes:
         label: which part, such as ``α = 0.1``.
-        values: one for each independent unit (a run, a repeat), in the order of the units.
+        values: one for each run, in the order of the runs.
         scale: ``ratio``, positive and averaged in logarithms; ``number``, averaged as it is;
             ``largest``, of which the largest counts and for which there is neither interval nor
             test.

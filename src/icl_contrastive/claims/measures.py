@@ -1,15 +1,17 @@
-"""What is measured for a claim: from tables to effects, one number for each independent unit.
+"""What is measured for a claim: from tables to effects, one number for each run.
 
 A measure takes the evidence and the arguments that its claim gives, and returns an effect for each
-part of the claim. All comparisons of layers are paired: run r of every variant has the same task,
-prompts, random features and initial weights.
+part of the claim. The runs are the independent units: prompts and draws of a run are averaged. In a
+setting all comparisons of layers are paired: run r of every variant has the same task, prompts,
+random features and initial weights.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -29,12 +31,23 @@ LAYER = "layer"
 """The predictor of the table of controls that the others are compared with."""
 
 
+Kind = Literal["identity", "measured"]
+
+
 @dataclass(frozen=True)
 class Measure:
-    """A measure and how it is put in words, with its arguments in braces."""
+    """A measure.
+
+    Attributes:
+        effects: takes evidence and arguments to effects.
+        text: what it is in words, with its arguments in braces.
+        kind: ``identity`` for what algebra decides: a run in which it did not hold would have ended
+            in the step ``equivalence``, so that nothing else can come out.
+    """
 
     effects: Callable[..., list[Effect]]
     text: str
+    kind: Kind = "measured"
 
 
 def _by_run(rows: pd.DataFrame, value: str, statistic: str) -> Array:
@@ -77,6 +90,17 @@ def deviation(evidence: Evidence, of: Query, scheme: str, setting: Query) -> lis
         Effect(model.label, _by_run(rows, "relative_error", "median"), "ratio")
         for model in evidence.models(of, name)
         for rows in [evidence.table("equivalence", setting=name, variant=model.name, scheme=scheme)]
+    ]
+
+
+def deviation_ratio(
+    evidence: Evidence, of: Query, scheme: str, base: str, setting: Query
+) -> list[Effect]:
+    """Median relative error of every run with a scheme where it is rounding, over another's."""
+    parts, bases = (deviation(evidence, of, one, setting) for one in (scheme, base))
+    return [
+        Effect(part.label, part.values / other.values, "largest")
+        for part, other in zip(parts, bases, strict=True)
     ]
 
 
@@ -183,77 +207,73 @@ def epochs_to_error(curve: Array, error: float) -> float:
 
 
 def error_rate(evidence: Evidence, matrix: str, error: str, setting: Query) -> list[Effect]:
-    """Slope of log error against log d_r, by least squares on every repeat of the sweep."""
-    rows = evidence.table("approximation", setting=evidence.setting(setting), matrix=matrix)
-    grid = rows.pivot(index="repeat", columns="d_r", values=error)
-    if grid.shape[1] < 2:
+    """Slope of log error against log d_r by least squares, the error averaged over draws.
+
+    The mean over a run's prompts.
+    """
+    rows = _estimates(evidence, matrix, setting, trained="True")
+    errors = rows.groupby(["run", "prompt", "d_r"])[error].mean().unstack("d_r")
+    if errors.shape[1] < 2:
         raise NotTestableError("the sweep has a single d_r")
-    x = np.log(grid.columns.to_numpy(np.float64))
-    y = np.log(grid.to_numpy(np.float64))  # (repeats, d_r)
+    x = np.log(errors.columns.to_numpy(np.float64))
     x = x - x.mean()
-    return [Effect("all", y @ x / (x @ x))]
+    slopes = pd.Series(np.log(errors.to_numpy(np.float64)) @ x / (x @ x), errors.index)
+    return [Effect("all", slopes.groupby("run").mean().to_numpy(np.float64))]
+
+
+def _estimates(evidence: Evidence, matrix: str, setting: Query, **where: object) -> pd.DataFrame:
+    return evidence.table(
+        "attention_errors", setting=evidence.setting(setting), matrix=matrix, **where
+    )
+
+
+def _geometric(rows: pd.DataFrame, ratios: pd.Series) -> list[Effect]:
+    """Of the ratios of every run, over its prompts and draws."""
+    logs = ratios.apply(np.log).groupby(rows["run"]).mean()
+    return [Effect("all", np.exp(logs.to_numpy(np.float64)), "ratio")]
 
 
 def error_in_the_end(evidence: Evidence, matrix: str, setting: Query) -> list[Effect]:
     """Mean absolute error with the most features, over the mean size of an exact entry."""
-    name = evidence.setting(setting)
-    rows = evidence.table("approximation", setting=name, matrix=matrix)
-    last = rows[rows["d_r"] == rows["d_r"].max()].sort_values("repeat")
-    exact = _exact(evidence.table("matrices", setting=name, matrix=matrix))
-    return [Effect("all", last["mae"].to_numpy(np.float64) / np.abs(exact).mean(), "ratio")]
+    rows = _estimates(evidence, matrix, setting, trained="True")
+    last = rows[rows["d_r"] == rows["d_r"].max()]
+    return _geometric(last, last["mae"] / last["size"])
 
 
-def _exact(rows: pd.DataFrame) -> Array:
-    return _matrix(rows[rows["d_r"].isna()])
+def entry_error(evidence: Evidence, matrix: str, setting: Query) -> list[Effect]:
+    """Relative error of the median entry at the d_r of the trained layers."""
+    rows = _estimates(evidence, matrix, setting, trained="True", d_r=evidence.d_r)
+    return _geometric(rows, rows["relative"])
 
 
-def _matrix(rows: pd.DataFrame) -> Array:
-    return rows.pivot(index="row", columns="column", values="value").to_numpy(np.float64)
-
-
-def _exact_and_estimate(evidence: Evidence, matrix: str, setting: Query) -> tuple[Array, Array]:
-    """A matrix of the shown prompt and its estimate with the d_r of the trained layers."""
-    rows = evidence.table("matrices", setting=evidence.setting(setting), matrix=matrix)
-    estimated = rows[rows["d_r"] == evidence.d_r]
-    if estimated.empty:
-        raise NotTestableError(f"approximation.shown has no {evidence.d_r}, the layers' d_r")
-    return _exact(rows), _matrix(estimated)
-
-
-def well_estimated(evidence: Evidence, matrix: str, setting: Query, within: float) -> list[Effect]:
-    """Share of the entries whose relative error is small, token by token (the columns)."""
-    exact, estimate = _exact_and_estimate(evidence, matrix, setting)
-    return [Effect("all", (np.abs(estimate - exact) <= within * np.abs(exact)).mean(0))]
-
-
-def larger_entries(evidence: Evidence, matrix: str, setting: Query, top: float) -> list[Effect]:
-    """Mean absolute error of the largest entries over that of the others, token by token."""
-    exact, estimate = _exact_and_estimate(evidence, matrix, setting)
-    error = np.abs(estimate - exact)
-    largest = np.argsort(-np.abs(exact), axis=0, kind="stable")
-    error = np.take_along_axis(error, largest, axis=0)
-    count = _share(len(exact), top)
-    return [Effect("all", error[:count].mean(0) / error[count:].mean(0), "ratio")]
+def larger_entries(evidence: Evidence, matrix: str, setting: Query) -> list[Effect]:
+    """Relative error of the median large entry; beside it, over that of the median other one."""
+    rows = _estimates(evidence, matrix, setting, trained="True", d_r=evidence.d_r)
+    (largest,) = _geometric(rows, rows["relative_largest"])
+    (ratio,) = _geometric(rows, rows["relative_largest"] / rows["relative_rest"])
+    return [
+        replace(largest, label="the largest tenth"),
+        replace(ratio, label="ratio to the rest", headline=False),
+    ]
 
 
 def projection_error(
-    evidence: Evidence, family: str, projections: list[str], base: str, matrix: str, setting: Query
+    evidence: Evidence, projections: list[str], base: str, matrix: str, setting: Query
 ) -> list[Effect]:
-    """Ratio of the mean squared errors with other laws of ω, draw by draw, at the layers' d_r."""
-    name = evidence.setting(setting)
+    """Ratio of the mean squared errors with other laws of ω at the layers' d_r.
 
-    def errors(projection: str) -> Array:
-        rows = evidence.table(
-            "families",
-            setting=name,
-            family=family,
-            projection=projection,
-            matrix=matrix,
-            d_r=evidence.d_r,
-        )
-        return rows.sort_values("repeat")["mse"].to_numpy(np.float64)
+    The errors are averaged over draws, the ratios over a run's prompts.
+    """
 
-    return [Effect(one, errors(one) / errors(base), "ratio") for one in projections]
+    def errors(projection: str) -> pd.Series:
+        rows = _estimates(evidence, matrix, setting, projection=projection, d_r=evidence.d_r)
+        return rows.groupby(["run", "prompt"])["mse"].mean()
+
+    effects = []
+    for one in projections:
+        logs = (errors(one) / errors(base)).apply(np.log).groupby("run").mean()
+        effects.append(Effect(one, np.exp(logs.to_numpy(np.float64)), "ratio"))
+    return effects
 
 
 # Predictions
@@ -269,6 +289,18 @@ def unexplained(evidence: Evidence, setting: Query, predictor: str = LAYER) -> l
     rows = rows.assign(square=rows["y_true"] ** 2)
     error, zero = (_by_run(rows, column, "mean") for column in ("squared_error", "square"))
     return [Effect("all", error / zero, "ratio")]
+
+
+def unexplained_ratio(evidence: Evidence, setting: Query, base: Query) -> list[Effect]:
+    """The layer's ``unexplained`` in one setting over that in another, run by run.
+
+    The runs of two settings have tasks of their own and are paired by their number alone, which
+    costs power and nothing else.
+    """
+    (ours,), (others,) = (unexplained(evidence, one) for one in (setting, base))
+    if ours.values.shape != others.values.shape:
+        raise NotTestableError("the settings differ in their runs")
+    return [Effect("all", ours.values / others.values, "ratio")]
 
 
 def error_ratio(
@@ -295,10 +327,18 @@ def place_of_quoted_error(
 
 MEASURES: dict[str, Measure] = {
     "identity_error": Measure(
-        identity_error, "largest relative error in float64 ({of}; {scheme}), all runs and prompts"
+        identity_error,
+        "largest relative error in float64 ({of}; {scheme}), all runs and prompts",
+        "identity",
     ),
     "deviation": Measure(
         deviation, "relative deviation ({of}; {scheme}), median over prompts, mean over runs"
+    ),
+    "deviation_ratio": Measure(
+        deviation_ratio,
+        "relative deviation ({of}; {scheme}) over that with {base}, medians over prompts, the "
+        "largest of all runs",
+        "identity",
     ),
     "cosine_gain": Measure(cosine_gain, "rise of the mean cosine from the first to the last step"),
     "final_error": Measure(
@@ -313,24 +353,30 @@ MEASURES: dict[str, Measure] = {
         "epochs to the error that {base} has after {at:.0%} of its epochs, {of}, over those of "
         "{base}; and likewise the area under the curve",
     ),
-    "error_rate": Measure(error_rate, "slope of log {error} of the {matrix} against log d_r"),
+    "error_rate": Measure(
+        error_rate, "slope of log {error} of the {matrix} against log d_r, mean over prompts"
+    ),
     "error_in_the_end": Measure(
         error_in_the_end,
         "mean absolute error of the {matrix} at the largest d_r, over a mean entry",
     ),
-    "well_estimated": Measure(
-        well_estimated, "share of the {matrix} matrix that is within {within:.0%} of the exact one"
+    "entry_error": Measure(
+        entry_error, "relative error of the median entry of the {matrix}, at the layers' d_r"
     ),
     "larger_entries": Measure(
         larger_entries,
-        "absolute error of the largest {top:.0%} of a token's {matrix} over the rest",
+        "relative error of the median entry among the largest tenth of a token's {matrix}, at the "
+        "layers' d_r; beside it, over that of the median among the rest",
     ),
     "projection_error": Measure(
         projection_error,
-        "squared error of the {matrix} with {projections} {family} features, "
-        "over that with {base} ones, at the layers' d_r",
+        "squared error of the {matrix} with {projections} features, over that with {base} ones, at "
+        "the layers' d_r",
     ),
     "unexplained": Measure(unexplained, "squared error of the {predictor} over that of zero"),
+    "unexplained_ratio": Measure(
+        unexplained_ratio, "the layer's squared error over that of zero, over the same with {base}"
+    ),
     "error_ratio": Measure(error_ratio, "squared error of the {predictor} over that of the {base}"),
     "place_of_quoted_error": Measure(
         place_of_quoted_error,

@@ -99,6 +99,7 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
         yield from _cell(experiment, "approximation.variant", setting, values["variant"])
     yield from _limit(experiment, "approximation.run", 0, "runs")
     yield from _limit(experiment, "approximation.prompt", 0, "test_prompts")
+    yield from _limit(experiment, "approximation.prompts", 1, "test_prompts")
     for d_r in values["shown"]:
         if d_r not in values["d_r"]:
             yield f"approximation.shown: {d_r} is not in d_r; must be {one_of(values['d_r'])}"

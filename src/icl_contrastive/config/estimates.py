@@ -88,6 +88,17 @@ def approximation(experiment: Experiment, job: Job) -> Need:
     return Need(1e-6 * max(job["d_r"]) * (40 * n + 40 * d), 1e-8 * draws * (n + d))
 
 
+def attention_errors(experiment: Experiment, job: Job) -> Need:
+    """Every run draws its features, with a matrix of them for each token of all prompts."""
+    d, tokens, own = _d(experiment), job["prompts"] * _n(experiment, job), job["features"]["d_r"]
+    draws = job["runs"] * job["draws"]
+    features = sum(job["d_r"]) + 3 * own  # three laws of ω at the layers' own d_r
+    rows = 2 * draws * job["prompts"] * (len(job["d_r"]) + 3)
+    largest = max(*job["d_r"], own)
+    data_mb = 1e-6 * (40 * largest * (tokens + d) + 1000 * rows)
+    return Need(data_mb, 2e-8 * draws * features * (tokens + d))
+
+
 def diagram(experiment: Experiment, job: Job) -> Need:
     """The same for one prompt, once."""
     return approximation(experiment, {**job, "repeats": 1, "d_r": [job["features"]["d_r"]]})

@@ -33,6 +33,9 @@ FIGURE_TABLES: dict[str, tuple[str, ...]] = {
 }
 """The tables that each figure is drawn from."""
 
+FIGURES_WITH_CLAIMS = ("figure_3", "figure_8")
+"""The figures whose captions quote numbers of the scorecard."""
+
 FIGURES_WITH_D_R = ("figure_3", "figure_4", "figure_9")
 """The figures that point out the d_r that the layers are trained with."""
 
@@ -187,13 +190,15 @@ class Experiment:
     def claim_tables(self) -> list[str]:
         """The tables that the claims are judged by."""
         cosine = [f"trajectories/{self.figure_cell('cosine')}"] if "cosine" in self.figures else []
-        used = {"pretraining", "equivalence", "approximation", "matrices", "families", "controls"}
+        used = {"pretraining", "equivalence", "attention_errors", "controls"}
         return [table for table in self.tables if table in {*used, *cosine}]
 
     @property
     def tables(self) -> list[str]:
         """The tables, by name below their folder."""
-        measured = ["approximation", "matrices"] if self.approximation_settings else []
+        measured = (
+            ["approximation", "matrices", "attention_errors"] if self.approximation_settings else []
+        )
         families = ["families", "family_closed_forms", "family_requirements"]
         families = families if self.family_settings else []
         trained = ["family_training"] if self.trained_family_cells else []
@@ -280,6 +285,17 @@ class Experiment:
                 **self._layer(setting, self.approximation_variant),
                 "seed": self.config["seed"],
                 **{key: approximation[key] for key in ("run", "prompt", "repeats", "d_r", "shown")},
+            }
+        )
+
+    def attention_errors(self, setting: str) -> str:
+        approximation = self.config["approximation"]
+        return _json(
+            {
+                **self._layer(setting, self.approximation_variant),
+                "seed": self.config["seed"],
+                "runs": self.config["runs"],
+                **{key: approximation[key] for key in ("prompts", "draws", "d_r")},
             }
         )
 

@@ -7,17 +7,17 @@ import hashlib
 import json
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from icl_contrastive.artifacts import load_table
 from icl_contrastive.claims import Evidence
-from icl_contrastive.config.experiment import FIGURE_TABLES, Experiment
+from icl_contrastive.config.experiment import FIGURE_TABLES, FIGURES_WITH_CLAIMS, Experiment
 from icl_contrastive.report.captions import Caption, caption_numbers, write_caption
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.provenance import Provenance
@@ -66,6 +66,7 @@ class ClaimRow:
     id: str
     section: str
     claim: str
+    kind: str
     paper: str
     measure: str
     criterion: str
@@ -103,7 +104,7 @@ class Results:
 
     def evidence(self) -> Evidence:
         """What claims and contradictions are judged by, as far as it is there."""
-        names = [*self.experiment.claim_tables, "diagram"]
+        names = [*self.experiment.claim_tables, "matrices", "diagram"]
         tables = {name: load_table(self.table(name)) for name in names if self.table(name).exists()}
         return Evidence(json.loads(self.experiment.claims()), tables)
 
@@ -138,6 +139,8 @@ class Results:
                 option: self.table(experiment.figure_table(name, option))
                 for option in FIGURE_TABLES[name]
             }
+            if name in FIGURES_WITH_CLAIMS:
+                tables["claims"] = self.table("claims")
         template = captions / f"{name}.rst"
         image = self._image(name).read_bytes()
         width, height = struct.unpack(">II", image[16:24])  # of the PNG's header
@@ -171,8 +174,9 @@ def _claim_row(row: Mapping[Any, str], experiment: Experiment) -> ClaimRow:
         number(float(row[name] or "nan"))
         for name in ("ours", "interval_low", "interval_high", "p_value", "p_corrected")
     )
+    texts = ("id", "section", "claim", "kind", "paper", "measure", "criterion")
     return ClaimRow(
-        **{name: row[name] for name in ("id", "section", "claim", "paper", "measure", "criterion")},
+        **{name: row[name] for name in texts},
         ours=ours if row["ours"] else "",
         interval=f"{low} to {high}" if row["interval_low"] else "",
         p_value=f"{p_value}, corrected {corrected}" if row["p_value"] else "",
@@ -189,10 +193,35 @@ def _place(text: str, experiment: Experiment) -> Place:
     return Place(f"{label(name)} {part}".strip(), name)
 
 
-def count_verdicts(names: Sequence[str]) -> dict[str, int]:
+def count_verdicts(names: Iterable[str]) -> dict[str, int]:
     """How many there are of each verdict, none left out but ``not tested`` if there is none."""
     counts = Counter(names)
     return {name: counts[name] for name in VERDICTS if counts[name] or name != "not tested"}
+
+
+class Tally(NamedTuple):
+    """The verdicts of a scorecard, counted.
+
+    An identity cannot come out otherwise in a run that has ended, so these are counted apart.
+
+    Attributes:
+        measured: how many there are of each verdict on what is measured.
+        identities: how many identities there are.
+        exact: how many of them hold to rounding.
+    """
+
+    measured: dict[str, int]
+    identities: int
+    exact: int
+
+
+def tally(verdicts: Iterable[tuple[str, str]]) -> Tally:
+    """Count claims, each given by its kind and the name of its verdict."""
+    kinds: dict[str, list[str]] = {"measured": [], "identity": []}
+    for kind, verdict in verdicts:
+        kinds[kind].append(verdict)
+    identities = kinds["identity"]
+    return Tally(count_verdicts(kinds["measured"]), len(identities), identities.count("reproduced"))
 
 
 def render(
@@ -225,7 +254,8 @@ def render(
         statistics=statistics,
         verdicts=VERDICTS,
         claims=claims,
-        counts=count_verdicts([claim.verdict.name for claim in claims]),
+        tally=tally((claim.kind, claim.verdict.name) for claim in claims),
+        counts=count_verdicts(claim.verdict.name for claim in claims),
         of_the_paper=[one for one in figures if one.name.startswith("figure_")],
         others=[one for one in figures if not one.name.startswith("figure_")],
         contradictions=read_contradictions(

@@ -26,7 +26,7 @@ import yaml
 from icl_contrastive.artifacts import write_atomically
 from icl_contrastive.config import read_experiment
 from icl_contrastive.report.contradictions import read_contradictions
-from icl_contrastive.report.page import VERDICTS, Results, count_verdicts, label
+from icl_contrastive.report.page import VERDICTS, Results, label, tally
 from icl_contrastive.report.provenance import job_seconds
 from icl_contrastive.report.text import duration, many
 
@@ -75,7 +75,7 @@ def summarize(project: Path, jobs: str) -> Summary:
     return {
         "digest": digest(project),
         "claims": [
-            {"id": one.id, "claim": one.claim, "verdict": one.verdict.name}
+            {"id": one.id, "claim": one.claim, "kind": one.kind, "verdict": one.verdict.name}
             for one in results.claims()
         ],
         "figures": [
@@ -123,22 +123,29 @@ def _needed(target: str, inputs: Mapping[str, Sequence[str]]) -> set[str]:
 def scorecard(summary: Summary) -> str:
     """How many claims are reproduced, and each claim's verdict."""
     claims = summary["claims"]
-    counts = count_verdicts([claim["verdict"] for claim in claims])
+    counts, identities, exact = tally((claim["kind"], claim["verdict"]) for claim in claims)
     counted = ", ".join(f"{count} {name}" for name, count in counts.items())
     rows = (
-        (f"`{one['id']}`", one["claim"], f"{VERDICTS[one['verdict']].sign} {one['verdict']}")
+        (
+            f"`{one['id']}`",
+            one["claim"],
+            one["kind"],
+            f"{VERDICTS[one['verdict']].sign} {one['verdict']}",
+        )
         for one in claims
     )
     paragraph = (
-        f"Of {many(len(claims), 'statement')} of the paper that a run can check: **{counted}**. "
-        f"The criteria, fixed beforehand, are in `{_CLAIMS}`; the numbers behind the verdicts are "
-        "in `results/tables/claims.csv`, and on one page with all figures in `results/report.html` "
+        f"Of {many(sum(counts.values()), 'statement')} of the paper that a run can measure: "
+        f"**{counted}**. Apart from these, {exact} of {many(identities, 'identity', 'identities')} "
+        "of layer and reference model, which algebra decides and every run checks, hold to "
+        f"rounding. The criteria are in `{_CLAIMS}`; the numbers behind the verdicts are in "
+        "`results/tables/claims.csv`, and on one page with all figures in `results/report.html` "
         "(`make report`)."
     )
     return (
         f"{_wrap(paragraph)}\n\n"
         "<details>\n<summary>Verdict on each statement</summary>\n\n"
-        f"{_table(('id', 'statement', 'verdict'), rows)}\n\n</details>"
+        f"{_table(('id', 'statement', 'kind', 'verdict'), rows)}\n\n</details>"
     )
 
 
@@ -206,9 +213,9 @@ def problems(project: Path) -> list[str]:
     if not path.exists():
         return [f"{_SUMMARY} does not exist: {remedy}"]
     summary = json.loads(path.read_text("utf-8"))
-    found = []
     if summary["digest"] != digest(project):
-        found.append(f"{_SUMMARY} is about another {_CONFIG} or {_CLAIMS}: {remedy}")
+        return [f"{_SUMMARY} is about another {_CONFIG} or {_CLAIMS}: {remedy}"]
+    found = []
     text = (project / _README).read_text("utf-8")
     try:
         if fill_in(text, summary) != text:

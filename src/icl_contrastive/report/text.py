@@ -38,7 +38,9 @@ def hyperparameter(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 1 in percent: ``37 %``, ``0.21 %``, ``99.7 %``."""
+    """A share of 1 in percent: ``37 %``, ``0.21 %``, ``99.7 %``; a dash for NaN."""
+    if math.isnan(share):
+        return _DASH
     if share in (0, 1):
         return f"{share:.0%}".replace("%", " %")
     value = 100 * share
@@ -46,9 +48,9 @@ def percent(share: float) -> str:
     return f"{number(value, digits)} %"
 
 
-def many(count: int, noun: str) -> str:
-    """A count with its noun: ``1 run``, ``10 runs``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def many(count: int, noun: str, nouns: str | None = None) -> str:
+    """A count with its noun: ``1 run``, ``10 runs``; ``nouns`` is the plural if it is irregular."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def duration(seconds: float) -> str:

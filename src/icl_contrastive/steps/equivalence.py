@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ import torch
 
 from icl_contrastive.artifacts import save_table, save_tensors
 from icl_contrastive.attention import predict
-from icl_contrastive.dual import SCHEMES, Scheme, descend, dual_problem
+from icl_contrastive.dual import SCHEMES, Descent, DualProblem, Scheme, descend, dual_problem
 from icl_contrastive.provenance import origin
 from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
@@ -23,6 +26,19 @@ log = logging.getLogger(__name__)
 ROWS_NAMED = 10  # of those that break an identity, in the error message
 BYTES_AT_ONCE = 2**21  # of W of the reference models that descend together
 
+RESTATED = {"eq14": "eq15", "eq18": "section_5.5"}
+"""Forms of a layer, and the form that the paper takes each of them for (sections 4.1, 5.5).
+
+Of the latter it gives no W_0 other than that of Eq. 12.
+"""
+
+Courses = dict[str, dict[str, np.ndarray]]
+
+
+def form_of(variant: Variant) -> str | None:
+    """Which of the paper's forms of a layer it is, where there are several."""
+    return getattr(variant, "form", None)
+
 
 def schemes(variant: Variant) -> list[Scheme]:
     """The schemes of descent that differ for the variant."""
@@ -30,33 +46,46 @@ def schemes(variant: Variant) -> list[Scheme]:
     return [name for name in SCHEMES if name != shared or not variant.gradient_is_constant]
 
 
+def descents(problem: DualProblem, variant: Variant, epochs: int) -> Iterator[tuple[str, Descent]]:
+    """Every scheme of descent from the variant's W_0, and one step from that of Eq. 12."""
+    for scheme in schemes(variant):
+        yield scheme, descend(problem, variant, scheme, epochs)
+    if form_of(variant) in RESTATED.values():
+        start = Variant.initial_weight(variant, problem)
+        yield "full_batch_from_eq12", descend(problem, variant, "full_batch", 1, start=start)
+
+
 def compare(
     layer: Layer, tokens: torch.Tensor, variant: Variant, epochs: int
-) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]:
-    """Layer outputs (prompts, d), and by scheme the course of the reference model's descent.
+) -> tuple[np.ndarray, Courses]:
+    """Layer outputs (prompts, d), and by scheme what they are compared with.
 
-    Of each descent: ``prediction`` (prompts, d), ``path`` (prompts, steps + 1), the label
-    coordinate of ŷ_test, and ``cosine`` (prompts, steps + 1). So many prompts descend together as
-    their reference models fit into ``BYTES_AT_ONCE``.
+    That is ``prediction`` (prompts, d), and of a descent also ``path`` (prompts, steps + 1), the
+    label coordinate of ŷ_test, and ``cosine`` (prompts, steps + 1). So many prompts descend
+    together as their reference models fit into ``BYTES_AT_ONCE``.
     """
     d_r = layer.features(tokens[:1, :1]).shape[-1]
     model_bytes = tokens.element_size() * d_r * tokens.shape[-1]
     outputs: list[np.ndarray] = []
-    courses: dict[str, dict[str, list[np.ndarray]]] = {
-        scheme: {"prediction": [], "path": [], "cosine": []} for scheme in schemes(variant)
-    }
+    parts: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
     for some in torch.split(tokens, max(1, BYTES_AT_ONCE // model_bytes)):
         outputs.append(predict(layer.weights, some, variant, layer.features).numpy())
         problem = dual_problem(layer.weights, some, layer.features)
-        for scheme in schemes(variant):
-            descent = descend(problem, variant, scheme, epochs)
-            course = courses[scheme]
-            course["prediction"].append(descent.prediction.numpy())
-            course["path"].append(descent.path[..., -1].T.numpy())
-            course["cosine"].append(descent.cosine.T.numpy())
+        for scheme, descent in descents(problem, variant, epochs):
+            course = {
+                "prediction": descent.prediction,
+                "path": descent.path[..., -1].T,
+                "cosine": descent.cosine.T,
+            }
+            parts[scheme].append({name: tensor.numpy() for name, tensor in course.items()})
+        if (form := form_of(variant)) in RESTATED:
+            changes: dict[str, Any] = {"form": RESTATED[form]}
+            other = replace(variant, **changes)
+            prediction = predict(layer.weights, some, other, layer.features).numpy()
+            parts["restated"].append({"prediction": prediction})
     return np.concatenate(outputs), {
-        scheme: {name: np.concatenate(parts) for name, parts in course.items()}
-        for scheme, course in courses.items()
+        scheme: {name: np.concatenate([one[name] for one in some]) for name in some[0]}
+        for scheme, some in parts.items()
     }
 
 
@@ -69,9 +98,13 @@ def relative_error(reference: np.ndarray, output: np.ndarray) -> np.ndarray:
 def check_descents(config: dict[str, Any], run: int, courses: dict[str, dict[str, Any]]) -> None:
     """Raise StepError, naming the first step that is not finite, if a descent diverged."""
     for scheme, course in courses.items():
+        if "path" not in course:
+            continue  # no descent
         steps = np.isfinite(course["path"]).all(0)  # (steps + 1,)
         if not (steps.all() and np.isfinite(course["prediction"]).all()):
-            per_epoch = 1 if scheme == "full_batch" else (len(steps) - 1) // config["epochs"]
+            per_epoch = (
+                1 if scheme.startswith("full_batch") else (len(steps) - 1) // config["epochs"]
+            )
             step = int(steps.argmin()) if not steps.all() else len(steps) - 1
             epoch = -(-step // per_epoch)
             raise StepError(
@@ -83,9 +116,15 @@ def check_descents(config: dict[str, Any], run: int, courses: dict[str, dict[str
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write the table and the trajectories; fail if an exact identity does not hold."""
+    """Write the table and the trajectories; fail if an exact identity does not hold.
+
+    Beside the schemes of descent, a form of a layer that the paper takes for another one is
+    compared with that one's output (``restated``), and the other one, whose W_0 the paper does not
+    give, with one step from that of Eq. 12 (``full_batch_from_eq12``).
+    """
     variant = build_variant(config["model"])
     check_origin(config, arguments.data, arguments.pretrained)
+    constant = list(SCHEMES) if variant.gradient_is_constant else ["full_batch"]
     epochs, prompts = config["epochs"], config["prompts"]
     tables, trajectories = [], []
     for run in range(config["runs"]):
@@ -109,7 +148,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                         "run": run,
                         "prompt": np.arange(prompts),
                         "scheme": scheme,
-                        "exact": scheme == "full_batch" or variant.gradient_is_constant,
+                        "exact": scheme in constant,
                         "y_true": y_true,
                         "y_layer": output[:, -1],
                         "y_reference": course["prediction"][:, -1],
@@ -122,7 +161,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             )
         of_run = {"y_true": y_true, "y_layer": output[:, -1]}
         for scheme, course in courses.items():
-            of_run |= {f"{scheme}/{name}": course[name] for name in ("path", "cosine")}
+            of_run |= {f"{scheme}/{name}": a for name, a in course.items() if name != "prediction"}
         trajectories.append(of_run)
         log.info("run %d of %d compared", run + 1, config["runs"])
 

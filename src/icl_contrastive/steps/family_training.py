@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from icl_contrastive.artifacts import load_tensors, save_table
-from icl_contrastive.claims.statistics import bootstrap_interval
+from icl_contrastive.statistics import bootstrap_interval
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream

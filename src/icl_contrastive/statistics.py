@@ -44,9 +44,10 @@ def bootstrap_interval(
     return low, high
 
 
-def smallest_p_value(units: int) -> float:
+def smallest_p_value(units: int, resamples: int) -> float:
     """The least that ``sign_flip_p_value`` can be for so many units."""
-    return float(0.5**units)
+    exact = 2**units <= resamples
+    return float(0.5**units) if exact else 1 / (resamples + 1)
 
 
 def sign_flip_p_value(
@@ -57,6 +58,9 @@ def sign_flip_p_value(
     Under the hypothesis each difference is as likely to have the other sign. Exact as long as there
     are at most ``resamples`` ways to choose the signs.
     """
+    if len(differences) == 1:  # of which scipy makes no test
+        so = differences[0] > 0 if alternative == "greater" else differences[0] < 0
+        return 0.5 if so else 1.0
     return float(
         stats.permutation_test(
             (differences,),

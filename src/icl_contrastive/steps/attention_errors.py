@@ -1,0 +1,80 @@
+"""Errors of the estimated attention in all runs of a setting, on several prompts of each (5.2)."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from icl_contrastive.approximation import (
+    EntryErrors,
+    Matrices,
+    entry_errors,
+    estimated_matrices,
+    exact_matrices,
+)
+from icl_contrastive.artifacts import save_table
+from icl_contrastive.attention import project
+from icl_contrastive.features import Family, Statistics, build_family
+from icl_contrastive.steps.common import check_origin, run_step
+from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
+from icl_contrastive.streams import stream
+
+log = logging.getLogger(__name__)
+
+
+def sweep(config: dict[str, Any]) -> list[tuple[Family, bool, int]]:
+    """Families, whether the layers are trained with their law of ω, and numbers of features.
+
+    The layers' own law of ω with every d_r, its other laws with that of the layers.
+    """
+    features = config["features"]
+    own = build_family(features)
+    others = [
+        build_family(features | {"projection": projection})
+        for projection in own.projections
+        if projection != own.projection
+    ]
+    grid = sorted({*config["d_r"], features["d_r"]})
+    return [(own, True, d_r) for d_r in grid] + [(one, False, features["d_r"]) for one in others]
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write the ``EntryErrors`` of each run, law of ω, d_r, draw, matrix and prompt.
+
+    A draw is used for all prompts of its run, and is independent of all other draws.
+    """
+    check_origin(config, arguments.data, arguments.pretrained)
+    setting, prompts = config["setting"], config["prompts"]
+    keys, errors = [], []
+    for run in range(config["runs"]):
+        layer = load_layer(arguments.pretrained, run, torch.float64)
+        tokens, _ = load_test_prompts(arguments.data, run, slice(prompts), torch.float64)
+        projections = project(layer.weights, tokens)
+        statistics = Statistics.of(projections.keys, projections.queries)
+        exact = exact_matrices(projections)
+        for family, trained, d_r in sweep(config):
+            for draw in range(config["draws"]):
+                rng = stream(
+                    config["seed"], "estimates", setting, run, family.projection, d_r, draw
+                )
+                features = draw_map(family, rng, tokens.shape[-1], d_r, statistics)
+                estimate = estimated_matrices(projections, features)
+                for name in Matrices._fields:
+                    keys.append((setting, run, family.projection, trained, d_r, draw, name))
+                    pair = getattr(estimate, name), getattr(exact, name)
+                    errors.append(torch.stack(entry_errors(*pair), -1))  # (prompts, measures)
+        log.info("run %d of %d", run + 1, config["runs"])
+    names = ["setting", "run", "projection", "trained", "d_r", "draw", "matrix"]
+    table = pd.DataFrame(keys, columns=names).loc[np.repeat(np.arange(len(keys)), prompts)]
+    table["prompt"] = np.tile(np.arange(prompts), len(keys))
+    table[list(EntryErrors._fields)] = torch.cat(errors).numpy()
+    save_table(arguments.output, table)
+
+
+if __name__ == "__main__":
+    run_step(main, "data", "pretrained", "output")
