@@ -119,13 +119,14 @@ def needs(estimate, job):
     rule's wildcards as arguments.
     """
 
-    def need(wildcards):
-        return estimate(experiment, json.loads(job(*wildcards)))
+    @cache
+    def need(*names):
+        return estimate(experiment, json.loads(job(*names)))
 
     return {
-        "mem_mb": lambda wildcards, attempt: attempt * need(wildcards).mem_mb,
-        "runtime": lambda wildcards, attempt: attempt * need(wildcards).runtime,
-        "gpu": lambda wildcards: need(wildcards).gpu,  # None: not asked for
+        "mem_mb": lambda wildcards, attempt: attempt * need(*wildcards).mem_mb,
+        "runtime": lambda wildcards, attempt: attempt * need(*wildcards).runtime,
+        "gpu": lambda wildcards: need(*wildcards).gpu,  # None: not asked for
     }
 
 
