@@ -168,3 +168,26 @@ def test_after_a_kill_of_snakemake_its_jobs_are_cancelled_and_it_goes_on(
     runs.append(Run(project, *arguments, environment=slurm.environment, faults=FAULTS))
     runs[1].succeed()
     assert target.removeprefix("results/") in same_artifacts(project, smoke)
+
+
+def test_the_profile_of_submit_commands_takes_those_of_slurm(
+    smoke: Project, project: Project, slurm: Slurm, runs: list[Run]
+) -> None:
+    system = project.root / "workflow/profiles/cluster-generic/system.sh"
+    text = system.read_text(encoding="utf-8")
+    (others,) = re.findall(r"^# Slurm\n((?:#   .+\n)+)", text, re.MULTILINE)
+    system.write_text(text + re.sub(r"^#", "", others, flags=re.MULTILINE), encoding="utf-8")
+    target = "results/equivalence/n15/softmax.csv"
+    arguments = ("cluster-generic", "--seconds-between-status-checks", "1", "--", target)
+    runs.append(Run(project, *arguments, environment=slurm.environment))
+    runs[0].succeed()
+    ((job,),) = runs[0].submitted().values()
+    folder = project.root / ".snakemake/cluster-generic" / job
+    (there,) = (
+        one for one in slurm.jobs() if one["JobId"] == (folder / "system_id").read_text().strip()
+    )
+    assert there["JobState"] == "COMPLETED"
+    assert (there["NumCPUs"], minutes(there["TimeLimit"])) == ("1", 4)
+    # Both jobs of the group by one Snakemake.
+    assert (folder / "log").read_text(encoding="utf-8").count("Building DAG of jobs") == 1
+    assert target.removeprefix("results/") in same_artifacts(project, smoke)

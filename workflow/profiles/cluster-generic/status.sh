@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# status.sh ID: running, success or failed. A job that is gone without an exit status (killed, out of
-# time, on a node that crashed) has failed.
+# status.sh ID: running, success or failed. A job that is gone without an exit status (killed, out
+# of time, on a node that crashed) has failed.
 set -euo pipefail
 . "$(dirname "$0")/system.sh"
 job=.snakemake/cluster-generic/$1

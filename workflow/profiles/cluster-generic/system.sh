@@ -1,5 +1,6 @@
-# The batch system, in three functions. This one is no more than processes in the background of this
-# machine, without a queue or a limit of memory; below are others to start from, untested.
+# The batch system, in three functions. This one is no more than processes in the background of
+# this machine, without a queue or a limit of memory. Below are others: Slurm's is tested, the rest
+# are drafts.
 
 # start SCRIPT LOG CPUS MEM_MB MINUTES: have the script run with these limits; print its id.
 start() {
@@ -17,6 +18,10 @@ cancel() {
     kill -KILL -- "-$1"
 }
 
+# Slurm
+#   start()  { sbatch --parsable --output "$2" --cpus-per-task "$3" --mem "$4" --time "$5" "$1"; }
+#   alive()  { squeue --noheader --jobs "$1" 2>/dev/null | grep -q .; }
+#   cancel() { scancel "$1"; }
 # PBS
 #   start()  { qsub -j oe -o "$2" -l "select=1:ncpus=$3:mem=${4}mb,walltime=$5:00" "$1"; }
 #            (walltime is hours:minutes:seconds or minutes:seconds)
