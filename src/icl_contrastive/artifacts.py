@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
     Raises OSError, naming ``path``, if the disk is full or the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # Another machine may have the folder too: its processes can be known by the same numbers.
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -100,17 +102,17 @@ def save_tensors(
     """
     arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
     about = {"config": config, "made_with": made_with or {}}
-    checksum = {"checksum": _checksum(arrays, about)}
-    metadata = {"artifact": json.dumps(checksum | about, sort_keys=True)}
+    metadata = {"artifact": _with_checksum(json.dumps(about, sort_keys=True), arrays)}
     write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata))
 
 
-def _checksum(arrays: Mapping[str, Array], about: Mapping[str, Any]) -> str:
-    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16)
+def _with_checksum(about: str, arrays: Mapping[str, Array]) -> str:
+    """A JSON object with a checksum over its very characters and the arrays as its first value."""
+    digest = hashlib.blake2b(about.encode(), digest_size=16)
     for name, array in sorted(arrays.items()):
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
-    return digest.hexdigest()
+    return f'{{"checksum": "{digest.hexdigest()}", {about.removeprefix("{")}'
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -123,11 +125,11 @@ def load_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise FileNotFoundError(f"{path} does not exist")
     try:
         with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["artifact"])
+            stored = (file.metadata() or {})["artifact"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        config: dict[str, Any] = about["config"]
-        if about.pop("checksum") != _checksum(tensors, about):
+        if stored != _with_checksum("{" + stored.partition(", ")[2], tensors):
             raise ValueError("its checksum does not match its contents")
+        config: dict[str, Any] = json.loads(stored)["config"]
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedArtifactError(path, error) from error
     return Contents(path, tensors), Contents(path, config)

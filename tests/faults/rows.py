@@ -69,7 +69,7 @@ ROWS = [
         "SIGKILL in the middle of a write",
         "after 0, 1, 50, 99 and 100 % of the bytes, before the rename",
         5,
-        "The artifact is absent or the old one. A hidden file `.<name>.<process>.<suffix>` stays "
+        "The artifact is absent or the old one. A hidden file `.<name>.<random>.<suffix>` stays "
         "behind, which nothing reads and which may be deleted.",
         NOTHING,
         f"{KILLS}::test_sigkill_in_a_write",

@@ -104,6 +104,14 @@ def test_any_flipped_bit_in_a_tensors_file_is_found(tensors: Path) -> None:
             load_tensors(tensors)
 
 
+def test_a_number_that_is_spelled_otherwise_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, TENSORS, {"tolerance": 1e-10})
+    path.write_bytes(path.read_bytes().replace(b"1e-10", b"1E-10"))
+    with pytest.raises(DamagedArtifactError, match="its checksum does not match"):
+        load_tensors(path)
+
+
 @pytest.mark.parametrize("garbage", [b"", b"\0" * 100, b"a,b\n1,2\n", b"\x89PNG\r\n\x1a\n" * 9])
 def test_what_is_no_tensors_file_is_found(tensors: Path, garbage: bytes) -> None:
     tensors.write_bytes(garbage)
@@ -186,6 +194,20 @@ def test_a_failing_writer_leaves_what_was_there(table: Path) -> None:
         save_table(table, pd.DataFrame({"a": [1, Unprintable()]}))
     assert table.read_bytes() == before
     assert list(table.parent.iterdir()) == [table]
+
+
+def test_no_two_writers_share_a_file(tmp_path: Path) -> None:
+    """Two machines may write the same artifact at once, with processes of the same number."""
+    used: list[Path] = []
+
+    def write(path: Path) -> None:
+        used.append(path)
+        path.write_text("whole")
+
+    for _ in range(2):
+        write_atomically(tmp_path / "x.csv", write)
+    assert used[0] != used[1]
+    assert all(path.name.startswith(".x.") and path.suffix == ".csv" for path in used)
 
 
 def test_the_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from icl_contrastive.artifacts import load_tensors
+from icl_contrastive.steps.common import run_step
 from icl_contrastive.streams import stream
 from icl_contrastive.tables import columns_of
 from icl_contrastive.variants import build_variant
@@ -657,6 +658,37 @@ def test_damaged_tensors_are_named(
         run_here(step, config, **inputs, **others[step])
     assert str(raised.value.code).startswith(f"error: {damaged} is damaged")
     assert list(tmp_path.iterdir()) == [damaged]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[enforce fail at alloc_cpu.cpp:126] DefaultCPUAllocator: can't allocate memory: you tried",
+        "[enforce fail at alloc_cpu.cpp:113] DefaultCPUAllocator: not enough memory: you tried",
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "std::bad_alloc",
+    ],
+)
+def test_memory_that_runs_out_is_told(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def main(*_: object) -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(sys, "argv", ["step"])
+    with pytest.raises(SystemExit, match=r"out of memory .* run fewer jobs at once"):
+        run_step(main)
+
+
+def test_other_errors_that_speak_of_memory_are_what_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def main(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(sys, "argv", ["step"])
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        run_step(main)
 
 
 def test_damaged_tables_are_named(equivalence: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,13 @@ CELL = ("setting", "variant")
 
 ORIGIN = ("seed", "runs", *CELL, "model", "features")
 """What a step and the steps that made its inputs must agree on."""
+
+
+NO_MEMORY = re.compile(
+    "(out of|not enough) memory|(can't|cannot|could not|unable to) allocate|alloc_failed|bad_alloc",
+    re.IGNORECASE,
+)
+"""What torch, CUDA and the system say when memory runs out."""
 
 
 class StepError(RuntimeError):
@@ -87,5 +95,5 @@ def run_step(
 
 
 def _is_about_memory(error: Exception) -> bool:
-    """Whether memory ran out; torch says so in a RuntimeError."""
-    return isinstance(error, MemoryError) or "memory" in str(error)
+    """Whether memory ran out; torch says so in a RuntimeError, which may be about anything."""
+    return isinstance(error, MemoryError) or bool(NO_MEMORY.search(str(error)))
