@@ -20,7 +20,9 @@ SOURCE = PROJECT / "src"
 sys.path.insert(0, str(SOURCE))
 
 if set("{}") & set(str(PROJECT)):
-    sys.exit(f"error: the project lies in {str(PROJECT)!r}; Snakemake takes no {{ or }} in its path")
+    sys.exit(
+        f"error: the project lies in {str(PROJECT)!r}; Snakemake takes no {{ or }} in its path"
+    )
 
 from icl_contrastive.closure import import_closure
 from icl_contrastive.config import (
