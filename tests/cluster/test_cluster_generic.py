@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import signal
 import subprocess
@@ -71,6 +73,35 @@ def test_a_job_out_of_time_has_failed(folder: Path) -> None:
 def test_a_job_that_is_not_known_has_failed(folder: Path) -> None:
     submit(folder, "true")
     assert status(folder, "nonsense") == "failed"
+
+
+@pytest.mark.parametrize(
+    ("system", "command", "gone"),
+    [
+        ("Slurm", "squeue", "echo 12"),  # the user's other jobs
+        ("PBS", "qstat", "echo 'qstat: Unknown Job Id 1.pbs' >&2; exit 153"),
+        ("LSF", "bjobs", "echo 'Job <1> is not found' >&2; exit 255"),
+        ("SGE", "qstat", "printf 'Following jobs do not exist: \\n1\\n' >&2; exit 1"),
+    ],
+)
+def test_a_job_runs_on_while_its_system_does_not_answer(
+    folder: Path, system: str, command: str, gone: str
+) -> None:
+    text = (PROFILE / "system.sh").read_text(encoding="utf-8")
+    found = re.search(rf"^# {system}\n(?:#   .+\n)*?#   (alive.+)$", text, re.MULTILINE)
+    assert found
+
+    def alive(answer: str) -> bool:
+        program = folder / command
+        program.write_text(f"#!/bin/sh\n{answer}\n", encoding="utf-8")
+        program.chmod(0o755)
+        asked = ["bash", "-euo", "pipefail", "-c", f"{found[1]}\nif alive 1; then echo yes; fi"]
+        path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.check_output(asked, env={"PATH": path}, text=True) == "yes\n"
+
+    assert not alive(gone)
+    assert alive("echo 'cannot connect to the server' >&2; exit 1")
+    assert alive("echo 1")
 
 
 def test_cancelling_ends_all_processes_of_the_jobs(folder: Path) -> None:

@@ -49,6 +49,29 @@ def test_every_rule_is_local_or_in_a_group() -> None:
     assert all(names)
 
 
+def test_a_partition_of_gpus_gets_the_groups_that_train(tmp_path: Path) -> None:
+    """With the keys of the Slurm profile that are commented out."""
+    project = Project.copy(tmp_path / "project")
+    path = project.root / "workflow/profiles/slurm/config.yaml"
+    text = path.read_text(encoding="utf-8")
+    start = text.index("# default-resources:")
+    keys = re.sub(r"^# (?=default-|set-|  )", "", text[start:], flags=re.MULTILINE)
+    path.write_text(text[:start] + keys, encoding="utf-8")
+    groups = profile("slurm")["groups"]
+    training = {groups[name] for name in ("pretrain", "pretrain_ablation", "pretrain_longer")}
+    printed = project.make(
+        *("--dry-run", "--workflow-profile", "workflow/profiles/slurm"),
+        *("--config", "execution={device: cuda}", "--", "all", "ablations"),
+        cores=1,
+    )
+    jobs = re.findall(r"^ +rule (\w+):\n(?: +.+\n)*?.+ resources: (.+)$", printed, re.MULTILINE)
+    assert set(groups) <= {name for name, _ in jobs}
+    for name, resources in jobs:
+        there = "gpu" if groups.get(name) in training else "cpu"
+        assert f"slurm_partition={there}" in resources, name
+        assert ("gpu=1" in resources) == ("pretrain" in name), name
+
+
 def test_few_submissions_make_up_the_experiment(tmp_path: Path) -> None:
     printed = Project.copy(tmp_path / "project").make(
         *("--dry-run", "--workflow-profile", "workflow/profiles/cluster-generic"), cores=1

@@ -83,7 +83,7 @@ def fault(cell):
     if not mark.exists():
         mark.write_text(os.environ.get("SLURM_JOB_ID", ""))
         if cell == "n15/softmax_lr0.005":
-            hog = b"x" * 3_000_000_000
+            hog = b"x" * 1_500_000_000
         time.sleep(3600)
 
 if "icl_contrastive.steps.pretrain" in sys.orig_argv:

@@ -4,8 +4,6 @@ In: all artifacts, the list of claims, captions and contradictions. Out: results
 from which commit it was made, so it is no part of `all`, whose artifacts are the same in every run.
 """
 
-import json
-
 # Once made, the ablations are on the page, and kept up to date for it.
 ablation_artifacts = [
     path

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # status.sh ID: running, success or failed. A job that is gone without an exit status (killed, out
-# of time, on a node that crashed) has failed.
+# of time, on a node that crashed) has failed; one that the system cannot be asked about runs on.
 set -euo pipefail
 . "$(dirname "$0")/system.sh"
 job=.snakemake/cluster-generic/$1
 
-if [[ -e $job/system_id ]] && alive "$(cat "$job/system_id")"; then
+if [[ ! -e $job/exit && -e $job/system_id ]] && alive "$(cat "$job/system_id")"; then
     echo running
     exit
 fi
