@@ -27,7 +27,8 @@ verify:  ## compare all artifacts with the manifest of their run (RESULTS=result
 	@PYTHONPATH=src $(PYTHON) -m icl_contrastive.verify "$(RESULTS)"
 
 audit: .venv/ready  ## licenses and known vulnerabilities of what is installed (asks osv.dev)
-	$(BIN)/python -m pytest -rs tests/supply
+	$(BIN)/python -m pytest --quiet tests/supply
+	$(BIN)/python -m tests.supply.vulnerabilities
 
 test: .venv/ready  ## all tests
 	$(BIN)/python -m pytest
