@@ -106,6 +106,8 @@ def clone(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> tu
     monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_ENDPOINT_URL", server.endpoint)
     monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_ACCESS_KEY", "anyone")
     monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_SECRET_KEY", "anything")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
     # The server takes any key; whatever this machine has of its own is not to be asked for.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
