@@ -91,10 +91,10 @@ class Project:
             file.write_text(text, encoding="utf-8")
 
     def artifacts(self) -> dict[str, bytes]:
-        """Contents of all artifacts by path; logs and timings are none."""
+        """Contents of all artifacts by path; logs, timings and files not yet renamed are none."""
         results = self.root / "results"
         return {
             str(path.relative_to(results)): path.read_bytes()
-            for path in sorted(results.rglob("*"))
+            for path in sorted(results.rglob("[!.]*"))
             if path.is_file() and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
         }

@@ -75,6 +75,7 @@ def test_a_table_edited_by_hand_never_enters_the_manifest(project: Project) -> N
     before = project.artifacts()
     path.write_text(path.read_text("utf-8").replace("0.1", "0.2"), encoding="utf-8")
     assert verify(project.root / "results").damaged == ["tables/trajectories/n31/softmax.csv"]
+    assert "figures/figure_8" in project.outdated(*SMOKE)
     done = project.snakemake(*SMOKE)
     assert done.returncode != 0
     assert "changed since their jobs wrote them:" in done.stdout

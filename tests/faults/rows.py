@@ -43,6 +43,7 @@ KILLS, RESOURCES, DAMAGE, FOREIGN, AROUND = (
     f"tests/faults/test_{name}.py"
     for name in ("kills", "resources", "damage", "foreign", "surroundings")
 )
+MANIFEST = "tests/end_to_end/test_manifest.py"
 RERUNS = "tests/workflow/test_reruns.py"
 
 ROWS = [
@@ -179,18 +180,27 @@ ROWS = [
         "A cut or nothing at all in a table",
         "at random places of five tables, but not at the end of a row",
         200,
-        "The same message: every one is found. A cut at the end of a row leaves a table; see the "
-        "next line.",
+        "The same message: every one is found.",
         NOTHING,
         f"{DAMAGE}::test_cut_tables",
+    ),
+    Row(
+        "A table cut at the end of a row",
+        "at random rows of five tables",
+        50,
+        "What is left is a table, which whoever reads it takes for whole, as it has no checksum of "
+        "its own. `make verify` names every one, and so does the end of a whole run that makes "
+        "anything of it.",
+        "the table, until one of them names it",
+        f"{DAMAGE}::test_tables_without_their_last_rows",
     ),
     Row(
         "A flipped bit in a table",
         "at random places of five tables",
         200,
-        "About one in four is told by whoever reads the table. The others, such as a digit that "
-        "became another, are not, as a table has no checksum of its own: `make verify` names it, "
-        "and so does the end of a whole run that makes anything of it.",
+        "Some are told by whoever reads the table; the others, such as a digit that became "
+        "another, are not. `make verify` names every one, and so does the end of a whole run that "
+        "makes anything of it.",
         "the table, until one of them names it",
         f"{DAMAGE}::test_flipped_bits_in_tables",
     ),
@@ -258,13 +268,13 @@ ROWS = [
     ),
     Row(
         "An artifact edited by hand",
-        "a number of a table",
+        "numbers of a table",
         1,
         "What hangs on it is made again, from the edited table; then the run ends with an error "
         "that names it: `changed since their jobs wrote them`. So does `make verify`. Deleted, it "
         "is made anew.",
         NOTHING,
-        f"{AROUND}::test_an_edited_artifact",
+        f"{MANIFEST}::test_a_table_edited_by_hand_never_enters_the_manifest",
     ),
     Row(
         "Times of files in the past or the future",
@@ -278,7 +288,8 @@ ROWS = [
     ),
     Row(
         "The clock put back between jobs",
-        "all that is there is ten years ahead of what is made from it",
+        "as files show it: the times of all that is there are set ten years ahead of what is made "
+        "from it",
         2,
         "`Output results/… has older modification time than input results/…. This could indicate a "
         "clock skew problem`, says Snakemake, and removes that output. After "
@@ -288,11 +299,19 @@ ROWS = [
     ),
     Row(
         "Another locale and time zone",
-        "C, POSIX without UTF-8, Turkish, German; UTC+14, −9, +5:45",
-        4,
+        "C, POSIX without UTF-8; 14 hours ahead of UTC, 9 behind",
+        2,
         "The same bytes.",
         NOTHING,
         f"{AROUND}::test_locales",
+    ),
+    Row(
+        "A Turkish or German locale",
+        "with their decimal commas; 5:45 ahead of UTC",
+        2,
+        "The same bytes.",
+        NOTHING,
+        f"{AROUND}::test_locales_with_decimal_commas",
     ),
     Row(
         "Spaces, quotes, unicode and shell code in the path",

@@ -84,6 +84,11 @@ class Folder:
         return Project(self.root).artifacts()
 
     @property
+    def leftovers(self) -> list[Path]:
+        """Files that were not renamed, of writes that were cut off."""
+        return list(self.path("").rglob(".*"))
+
+    @property
     def targets(self) -> list[str]:
         """All artifacts as targets; without the intermediate ones, these would stay deleted."""
         return [f"results/{name}" for name in self.artifacts]

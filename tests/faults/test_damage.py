@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,20 +16,19 @@ from icl_contrastive.artifacts import (
     load_tensors,
 )
 from icl_contrastive.config import ConfigError, check_file, read_experiment
+from icl_contrastive.verify import verify
 
 from ..project import ROOT, Project
 from .conftest import Strike
 from .running import Folder
 
-KINDS = {
+ARTIFACTS = (
     "data/n31.safetensors",
     "pretrained/n31/softmax.safetensors",
     "pretrained/n15/augmented_g2.safetensors",
     "equivalence/n31/softmax.safetensors",
     "training_length/n15.safetensors",
-}
-
-
+)
 TABLES = ("pretraining", "equivalence", "approximation", "matrices", "controls")
 
 
@@ -47,8 +47,8 @@ def flipped(whole: bytes, position: int, bit: int) -> bytes:
 
 @pytest.mark.fault("A cut, a flipped bit or nothing at all in a safetensors file")
 def test_damaged_tensors(smoke: Project, tmp_path: Path, strike: Strike) -> None:
-    for kind in sorted(KINDS):
-        whole = (smoke.root / "results" / kind).read_bytes()
+    for artifact in ARTIFACTS:
+        whole = (smoke.root / "results" / artifact).read_bytes()
         damages = [whole[:cut] for cut in positions(len(whole), 19, 1)] + [b""]
         damages += [flipped(whole, at, at % 8) for at in positions(len(whole), 60, 2)]
         for damage in damages:
@@ -62,8 +62,8 @@ def test_damaged_tensors(smoke: Project, tmp_path: Path, strike: Strike) -> None
 @pytest.mark.fault("A cut or nothing at all in a table")
 def test_cut_tables(smoke: Project, tmp_path: Path, strike: Strike) -> None:
     """Anywhere but at the end of a row."""
-    for kind in TABLES:
-        whole = (smoke.root / "results/tables" / f"{kind}.csv").read_bytes()
+    for name in TABLES:
+        whole = (smoke.root / "results/tables" / f"{name}.csv").read_bytes()
         cuts = [at for at in positions(len(whole), 60, 3) if whole[at - 1 : at] != b"\n"][:39]
         for damage in [whole[:at] for at in cuts] + [b""]:
             path = tmp_path / "x.csv"
@@ -73,16 +73,45 @@ def test_cut_tables(smoke: Project, tmp_path: Path, strike: Strike) -> None:
             strike()
 
 
+@pytest.fixture
+def listed(smoke: Project, tmp_path: Path) -> Path:
+    """Results of which only the manifest and what a test puts there are left."""
+    folder = tmp_path / "results"
+    (folder / "tables").mkdir(parents=True)
+    shutil.copy2(smoke.root / "results/manifest.json", folder)
+    return folder
+
+
+def put(listed: Path, name: str, contents: bytes) -> Path:
+    """Put a damaged table there, which must be named by who compares it with the manifest."""
+    path = listed / "tables" / f"{name}.csv"
+    path.write_bytes(contents)
+    assert verify(listed).damaged == [f"tables/{name}.csv"]
+    return path
+
+
+@pytest.mark.fault("A table cut at the end of a row")
+def test_tables_without_their_last_rows(smoke: Project, listed: Path, strike: Strike) -> None:
+    rng = random.Random(8)
+    for name in TABLES:
+        whole = (smoke.root / "results/tables" / f"{name}.csv").read_bytes()
+        rows = whole.splitlines(keepends=True)
+        for count in rng.choices(range(2, len(rows)), k=10):  # the header and one row or more
+            path = put(listed, name, b"".join(rows[:count]))
+            assert len(load_table(path)) < len(rows) - 1
+            strike()
+            path.unlink()
+
+
 @pytest.mark.fault("A flipped bit in a table")
-def test_flipped_bits_in_tables(smoke: Project, tmp_path: Path, strike: Strike) -> None:
+def test_flipped_bits_in_tables(smoke: Project, listed: Path, strike: Strike) -> None:
     """Found, or a table with another field, as an edit by hand would leave it."""
     found = unseen = 0
-    for kind in TABLES:
-        path = smoke.root / "results/tables" / f"{kind}.csv"
+    for name in TABLES:
+        path = smoke.root / "results/tables" / f"{name}.csv"
         whole, right = path.read_bytes(), load_table(path)
         for at in positions(len(whole), 40, 6):
-            damaged = tmp_path / "x.csv"
-            damaged.write_bytes(flipped(whole, at, at % 8))
+            damaged = put(listed, name, flipped(whole, at, at % 8))
             try:
                 table = load_table(damaged, map(str, right))
             except (DamagedArtifactError, OtherArtifactError):
@@ -91,6 +120,7 @@ def test_flipped_bits_in_tables(smoke: Project, tmp_path: Path, strike: Strike) 
                 assert not table.equals(right)
                 unseen += 1
             strike()
+            damaged.unlink()
     assert found
     assert unseen
 

@@ -55,6 +55,7 @@ def test_disk_full(fresh: Folder, whole: Folder, strike: Strike) -> None:
                 r"error: results/\S+ cannot be written \(.*No space left on device", said
             )
             fresh.holds_nothing_but(whole)
+            assert fresh.leftovers == []
         mount("-o", "remount,size=64m", fresh.path(""))
         fresh.make(*TARGETS, RESUME)
         fresh.equals(whole)
@@ -76,6 +77,7 @@ def test_a_file_over_the_quota(finished: Folder, whole: Folder, strike: Strike) 
     said = run.output + logs(finished)
     assert f"error: results/{table} cannot be written (File too large)" in said
     finished.holds_nothing_but(whole)
+    assert finished.leftovers == []
     finished.make(*whole.targets, RESUME)
     finished.equals(whole)
 
