@@ -48,14 +48,14 @@ def test_every_job_of_the_smoke_run_got_by_with_what_it_declares(smoke: Project)
         assert runtime <= 1200, name
         if name in measured:
             assert measured[name]["max_rss"] <= memory, name  # that is of the step alone
-            assert measured[name]["s"] <= runtime, name
+            # Of a processor: others use this machine, too.
+            assert measured[name]["cpu_time"] <= runtime, name
 
 
 def test_a_retry_asks_for_more(smoke: Project) -> None:
     first, second = declared(smoke), declared(smoke, "--attempt", "2")
-    tables = first.index.str.contains("/tables/|/figures/|/trajectories/|manifest|report")
     for name in ("mem_mb", "runtime"):
-        assert (second[name].astype(int) == 2 * first[name].astype(int))[~tables].all()
+        assert (second[name].astype(int) == 2 * first[name].astype(int)).all()
 
 
 def test_training_asks_for_a_gpu_where_it_uses_one(smoke: Project) -> None:
@@ -106,6 +106,7 @@ def experiment(config: dict[str, Any]) -> Experiment:
         ("controls", "controls", ("n31",), 11, 460),
         ("training_length", "training_length", ("n31",), 38, 450),
         ("ablation", "ablation", ("runs-30",), 17, 450),
+        ("tables", "claims", (), 3, 230),
     ],
 )
 def test_the_estimates_fit_the_paper_s_scale(
@@ -151,13 +152,20 @@ def larger(key: str) -> Callable[[dict[str, Any]], None]:
         ("approximation.repeats", "families", "families", {"runtime"}),
         ("approximation.prompts", "attention_errors", "attention_errors", {"runtime", "mem_mb"}),
         ("approximation.draws", "attention_errors", "attention_errors", {"runtime", "mem_mb"}),
+        ("runs", "tables", "claims", {"runtime", "mem_mb"}),
+        ("pretraining.epochs", "tables", "claims", {"mem_mb"}),
+        ("equivalence.prompts", "tables", "claims", {"mem_mb"}),
+        ("test_prompts", "tables", "claims", {"mem_mb"}),
+        ("approximation.draws", "tables", "claims", {"mem_mb"}),
+        ("approximation.repeats", "tables", "claims", {"mem_mb"}),
     ],
 )
 def test_larger_experiments_ask_for_more(
     config: dict[str, Any], key: str, estimate: str, job: str, more: set[str]
 ) -> None:
     def need(one: Experiment) -> estimates.Need:
-        names = ("n15", "softmax") if estimate in ("pretrain", "equivalence") else ("n15",)
+        cell = ("n15", "softmax")
+        names = cell[: {"pretrain": 2, "equivalence": 2, "tables": 0}.get(estimate, 1)]
         found: estimates.Need = getattr(estimates, estimate)(
             one, json.loads(getattr(one, job)(*names))
         )

@@ -89,8 +89,7 @@ if experiment.ablations:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            **table_needs,
         params:
             numbers=lambda wildcards, input: CaptionNumbers(
                 "ablations", "{}", {"ablations": input.ablations}

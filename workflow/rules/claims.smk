@@ -26,8 +26,7 @@ rule claims:
         "../envs/python.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        **table_needs,
     params:
         config=experiment.claims(),
     shell:

@@ -114,7 +114,7 @@ def own_code_of(variant):
     return sorted({*code(f"variants.{model}"), *own_code(experiment.features(variant)["family"])})
 
 
-def needs(estimate, job):
+def needs(estimate, job=lambda *names: "{}"):
     """Memory, time and GPUs that a job asks for, and as much again on every retry.
 
     ``job`` is the method of the experiment that gives the job's slice of the config, with the
@@ -130,6 +130,9 @@ def needs(estimate, job):
         "runtime": lambda wildcards, attempt: attempt * need(*wildcards).runtime,
         "gpu": lambda wildcards: need(*wildcards).gpu,  # None: not asked for
     }
+
+
+table_needs = needs(estimates.tables)
 
 
 def figure_tables(figure):

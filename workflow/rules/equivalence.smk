@@ -49,8 +49,7 @@ rule trajectory:
         "../envs/python.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **table_needs,
     params:
         config=lambda wildcards: experiment.trajectory(wildcards.setting, wildcards.variant),
     shell:

@@ -53,8 +53,7 @@ if experiment.family_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            **table_needs,
         params:
             config=experiment.family_requirements(),
         shell:
@@ -82,8 +81,7 @@ if experiment.trained_family_cells:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            **table_needs,
         params:
             config=experiment.family_training(),
         shell:

@@ -28,8 +28,7 @@ for figure in experiment.figures:
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            **table_needs,
         params:
             module=f"icl_contrastive.figures.{figure}",
             config=experiment.figure(figure),

@@ -18,8 +18,7 @@ rule manifest:
     localrule: True
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **table_needs,
     run:
         from icl_contrastive.manifest import write_manifest
 

@@ -35,8 +35,7 @@ rule report_page:
         "../envs/python.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **table_needs,
     params:
         config=json.dumps(experiment.config),  # figures keep their order
         texts=lambda wildcards, input: os.path.dirname(input.contradictions),

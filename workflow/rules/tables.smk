@@ -20,8 +20,7 @@ rule pretraining_table:
         "../envs/python.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **table_needs,
     shell:
         "python -m icl_contrastive.steps.collect_pretraining"
         " --pretrained {input.pretrained:q} --output {output:q} 2> {log:q}"
@@ -71,8 +70,7 @@ for table, tables in parts.items():
             "../envs/python.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=10,
+            **table_needs,
         shell:
             "python -m icl_contrastive.steps.concatenate"
             " --tables {input.tables:q} --output {output:q} 2> {log:q}"

@@ -1,9 +1,8 @@
-"""What the longer jobs need of a machine: memory and time, from the sizes in the config.
+"""What the jobs need of a machine: memory and time, from the sizes in the config.
 
 The terms of each estimate are those that were seen to matter when one size at a time was changed;
 their factors were measured on one core of a 2-core Intel Xeon. ``Need`` adds the room that another
-machine, a compilation and Snakemake beside the step take. Short jobs have plain numbers in their
-rules.
+machine, a compilation and Snakemake beside the step take.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from icl_contrastive.limits import DESCENT_BYTES
 
 if TYPE_CHECKING:
     from icl_contrastive.config.experiment import Experiment
@@ -24,7 +25,6 @@ SNAKEMAKE_MB = 400  # on a cluster each job is started by Snakemake, in the same
 MEMORY_MARGIN = 1.5
 STARTUP_S = 60  # imports from a slow file system, and the first compilation on a node
 TIME_MARGIN = 4.0
-DESCENT_BYTES = 2**21  # of reference models that descend together, see steps/equivalence.py
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,28 @@ def ablation(experiment: Experiment, job: Job) -> Need:
     return Need(
         20e-6 * features + descents.data_mb, descents.seconds + 5e-8 * job["runs"] * features
     )
+
+
+def tables(experiment: Experiment, job: Job) -> Need:
+    """What reads or writes tables, also for figures and the scorecard, as if it had all rows."""
+    config, runs = experiment.config, experiment.config["runs"]
+    descent = config["equivalence"]
+    rows = len(experiment.cells) * runs * config["pretraining"]["epochs"]
+    rows += 4 * len(experiment.dual_cells) * runs * descent["prompts"]  # schemes
+    for cell in experiment.trajectory_cells:
+        steps = descent["epochs"] * _n(experiment, {"setting": cell.setting})
+        rows += 2 * runs * descent["prompts"] * steps
+    for setting in experiment.approximation_settings:
+        measured = config["approximation"]
+        laws = len(measured["d_r"]) + 3
+        rows += 2 * runs * measured["draws"] * measured["prompts"] * laws
+        n = _n(experiment, {"setting": setting})
+        rows += (len(measured["shown"]) + 1) * n * (n + _d(experiment))
+    for _ in experiment.family_settings:
+        families = len(experiment.compared_families)
+        rows += 3 * families * len(config["families"]["d_r"]) * config["approximation"]["repeats"]
+    rows += 12 * len(experiment.control_settings) * runs * config["test_prompts"]  # predictors
+    return Need(1e-3 * rows, 1e-5 * rows)
 
 
 def _descents(experiment: Experiment, job: Job, d_r: int, runs: int) -> Need:

@@ -16,6 +16,7 @@ import torch
 from icl_contrastive.artifacts import save_table, save_tensors
 from icl_contrastive.attention import predict
 from icl_contrastive.dual import SCHEMES, Descent, DualProblem, Scheme, descend, dual_problem
+from icl_contrastive.limits import DESCENT_BYTES
 from icl_contrastive.provenance import origin
 from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
@@ -24,7 +25,6 @@ from icl_contrastive.variants import Variant, build_variant
 log = logging.getLogger(__name__)
 
 ROWS_NAMED = 10  # of those that break an identity, in the error message
-BYTES_AT_ONCE = 2**21  # of W of the reference models that descend together
 
 RESTATED = {"eq14": "eq15", "eq18": "section_5.5"}
 """Forms of a layer, and the form that the paper takes each of them for (sections 4.1, 5.5).
@@ -62,13 +62,13 @@ def compare(
 
     That is ``prediction`` (prompts, d), and of a descent also ``path`` (prompts, steps + 1), the
     label coordinate of ŷ_test, and ``cosine`` (prompts, steps + 1). So many prompts descend
-    together as their reference models fit into ``BYTES_AT_ONCE``.
+    together as their reference models fit into ``DESCENT_BYTES``.
     """
     d_r = layer.features(tokens[:1, :1]).shape[-1]
     model_bytes = tokens.element_size() * d_r * tokens.shape[-1]
     outputs: list[np.ndarray] = []
     parts: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
-    for some in torch.split(tokens, max(1, BYTES_AT_ONCE // model_bytes)):
+    for some in torch.split(tokens, max(1, DESCENT_BYTES // model_bytes)):
         outputs.append(predict(layer.weights, some, variant, layer.features).numpy())
         problem = dual_problem(layer.weights, some, layer.features)
         for scheme, descent in descents(problem, variant, epochs):
