@@ -50,7 +50,7 @@ def test_blocks_hold_what_the_summary_says() -> None:
     words = " ".join(text.split())
     assert (
         "Of 1 statement of the paper that a run can measure: **0 reproduced, 0 partly, 1 not "
-        "reproduced**. Apart from these, 1 of 1 identity of layer and reference model" in words
+        "reproduced**. Apart from these, 1 of 1 identity that the paper states" in words
     )
     assert "| `one` | \\|a\\| is exact. | identity | ✓ reproduced |" in text
     assert "| Figure 1 | `figure_1` | What it is | 61 s |" in text

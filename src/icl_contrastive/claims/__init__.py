@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -31,11 +31,13 @@ from icl_contrastive.claims.evidence import (
     NotTestableError,
     describe,
 )
-from icl_contrastive.claims.measures import LAYER, MEASURES, Kind
+from icl_contrastive.claims.measures import LAYER, MEASURES
 from icl_contrastive.statistics import holm, smallest_p_value
 from icl_contrastive.streams import stream
 
 __all__ = ["COLUMNS", "Claim", "ClaimError", "Evidence", "Settings", "evaluate", "read_claims"]
+
+Kind = Literal["identity", "measured"]
 
 COLUMNS = (
     "id",
@@ -67,6 +69,7 @@ class Claim:
     Attributes:
         id: a short name.
         section: where the paper says it.
+        kind: whether algebra decides it, whatever is trained, or the run.
         claim: a paraphrase.
         paper: the paper's own value or words for the result, may be empty.
         measure: name of the measure, and its arguments.
@@ -76,17 +79,13 @@ class Claim:
 
     id: str
     section: str
+    kind: Kind
     claim: str
     paper: str
     measure: str
     arguments: dict[str, Any]
     criterion: Criterion
     where: str
-
-    @property
-    def kind(self) -> Kind:
-        """Whether algebra decides it or the run."""
-        return MEASURES[self.measure].kind
 
     @property
     def measured(self) -> str:
@@ -139,7 +138,9 @@ def read_claims(entries: Mapping[str, Any]) -> tuple[Settings, list[Claim]]:
 def _read_claim(entry: Mapping[str, Any]) -> Claim:
     name = entry.get("id", "a claim without id")
     try:
-        rest = {"paper": "", **entry}
+        rest = {"paper": "", "kind": "measured", **entry}
+        if rest["kind"] not in get_args(Kind):
+            raise TypeError(f"kind is one of {', '.join(get_args(Kind))}")
         arguments = dict(rest.pop("measure"))
         measure = arguments.pop("name")
         inspect.signature(MEASURES[measure].effects).bind(None, **arguments)
@@ -219,9 +220,12 @@ def _judge(claim: Claim, finding: Finding, corrected: float, settings: Settings)
     ours, p_values = finding.ours, finding.p_values
     verdict: Verdict = claim.criterion.verdict(ours, p_values, corrected, settings)
     notes = []
+    if len(p_values) > 1:
+        passed = sum(p < settings.level for p in p_values)
+        notes.append(f"{passed} of {len(p_values)} parts pass without the correction")
     if len(finding.parts) > 1:
         tests = [f", p = {p:.2g}" for p in p_values] or [""] * len(finding.parts)
-        notes = [
+        notes += [
             f"{effect.label} {one.value:.3g} [{one.low:.3g}, {one.high:.3g}]{test}"
             for (effect, one), test in zip(finding.parts, tests, strict=True)
         ]

@@ -181,14 +181,11 @@ class Tested(Criterion):
 
     partly: float
 
+    @abstractmethod
     def p_values(
         self, effects: Sequence[Effect], settings: Settings, rng: np.random.Generator
     ) -> list[float]:
-        return [self.p_value(effect, settings, rng) for effect in effects]
-
-    @abstractmethod
-    def p_value(self, effect: Effect, settings: Settings, rng: np.random.Generator) -> float:
-        """Of the hypothesis that the part is not so."""
+        """For each part, of the hypothesis that it is not so."""
 
     def verdict(
         self, ours: Estimate, p_values: Sequence[float], corrected: float, settings: Settings
@@ -204,26 +201,46 @@ class Tested(Criterion):
         )
 
 
+Side = Literal["below", "above"]
+
+
+def _p_value(
+    effect: Effect, side: Side, than: float, settings: Settings, rng: np.random.Generator
+) -> float:
+    """Of the hypothesis that the effect is not on that side of a number."""
+    difference = _on_scale(effect) - _to_scale(effect, than)
+    alternative: Alternative = "less" if side == "below" else "greater"
+    return sign_flip_p_value(difference, alternative, settings.resamples, rng)
+
+
 @dataclass(frozen=True)
 class Beyond(Tested):
-    """Every part is on one side of a number."""
+    """Every part is on one side of a number: the same for all, or a list with one for each."""
 
-    side: Literal["below", "above"]
-    than: float
+    side: Side
+    than: float | Sequence[float]
     partly: float
 
     def describe(self, settings: Settings) -> str:
-        return self._in_words(f"{self.side} {self.than:g}", settings)
+        numbers = self.than if isinstance(self.than, Sequence) else [self.than]
+        words = " and ".join(f"{number:g}" for number in numbers)
+        return self._in_words(
+            f"{self.side} {words}{', respectively,' if len(numbers) > 1 else ''}", settings
+        )
 
-    def p_value(self, effect: Effect, settings: Settings, rng: np.random.Generator) -> float:
-        difference = _on_scale(effect) - _to_scale(effect, self.than)
-        alternative: Alternative = "less" if self.side == "below" else "greater"
-        return sign_flip_p_value(difference, alternative, settings.resamples, rng)
+    def p_values(
+        self, effects: Sequence[Effect], settings: Settings, rng: np.random.Generator
+    ) -> list[float]:
+        numbers = self.than if isinstance(self.than, Sequence) else [self.than] * len(effects)
+        return [
+            _p_value(effect, self.side, number, settings, rng)
+            for effect, number in zip(effects, numbers, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
 class Rate(Beyond):
-    """Every part is on one side of a number; what theory expects of it is told, not judged."""
+    """Every part is below a number; what theory expects of it is told, not judged."""
 
     expected: float
 
@@ -231,7 +248,7 @@ class Rate(Beyond):
         if np.isnan(ours.low):
             return ""
         covers = "covers" if ours.low <= self.expected <= ours.high else "does not cover"
-        return f"the interval {covers} {self.expected:g}, the slope of an unbiased estimate"
+        return f"the interval {covers} {self.expected:g}, the slope expected for large d_r"
 
 
 @dataclass(frozen=True)
@@ -245,10 +262,17 @@ class Equal(Tested):
         low, high = self.between
         return self._in_words(f"above {low:g} and below {high:g}", settings)
 
-    def p_value(self, effect: Effect, settings: Settings, rng: np.random.Generator) -> float:
+    def p_values(
+        self, effects: Sequence[Effect], settings: Settings, rng: np.random.Generator
+    ) -> list[float]:
         low, high = self.between
-        bounds = Beyond("above", low, self.partly), Beyond("below", high, self.partly)
-        return max(bound.p_value(effect, settings, rng) for bound in bounds)
+        return [
+            max(
+                _p_value(effect, "above", low, settings, rng),
+                _p_value(effect, "below", high, settings, rng),
+            )
+            for effect in effects
+        ]
 
 
 CRITERIA: dict[str, Callable[..., Criterion]] = {

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -31,9 +30,6 @@ LAYER = "layer"
 """The predictor of the table of controls that the others are compared with."""
 
 
-Kind = Literal["identity", "measured"]
-
-
 @dataclass(frozen=True)
 class Measure:
     """A measure.
@@ -41,13 +37,10 @@ class Measure:
     Attributes:
         effects: takes evidence and arguments to effects.
         text: what it is in words, with its arguments in braces.
-        kind: ``identity`` for what algebra decides: a run in which it did not hold would have ended
-            in the step ``equivalence``, so that nothing else can come out.
     """
 
     effects: Callable[..., list[Effect]]
     text: str
-    kind: Kind = "measured"
 
 
 def _by_run(rows: pd.DataFrame, value: str, statistic: str) -> Array:
@@ -84,23 +77,12 @@ def _models_if_any(evidence: Evidence, query: Query, setting: str) -> list[Model
 
 
 def deviation(evidence: Evidence, of: Query, scheme: str, setting: Query) -> list[Effect]:
-    """Median relative error of every run where no identity holds."""
+    """Median relative error of every run."""
     name = evidence.setting(setting)
     return [
         Effect(model.label, _by_run(rows, "relative_error", "median"), "ratio")
         for model in evidence.models(of, name)
         for rows in [evidence.table("equivalence", setting=name, variant=model.name, scheme=scheme)]
-    ]
-
-
-def deviation_ratio(
-    evidence: Evidence, of: Query, scheme: str, base: str, setting: Query
-) -> list[Effect]:
-    """Median relative error of every run with a scheme where it is rounding, over another's."""
-    parts, bases = (deviation(evidence, of, one, setting) for one in (scheme, base))
-    return [
-        Effect(part.label, part.values / other.values, "largest")
-        for part, other in zip(parts, bases, strict=True)
     ]
 
 
@@ -247,13 +229,13 @@ def entry_error(evidence: Evidence, matrix: str, setting: Query) -> list[Effect]
 
 
 def larger_entries(evidence: Evidence, matrix: str, setting: Query) -> list[Effect]:
-    """Relative error of the median large entry; beside it, over that of the median other one."""
+    """Relative error of the median large entry, and its ratio to that of the median other one."""
     rows = _estimates(evidence, matrix, setting, trained="True", d_r=evidence.d_r)
     (largest,) = _geometric(rows, rows["relative_largest"])
     (ratio,) = _geometric(rows, rows["relative_largest"] / rows["relative_rest"])
     return [
-        replace(largest, label="the largest tenth"),
-        replace(ratio, label="ratio to the rest", headline=False),
+        replace(largest, label="the largest tenth", headline=False),
+        replace(ratio, label="ratio to the rest"),
     ]
 
 
@@ -329,16 +311,9 @@ MEASURES: dict[str, Measure] = {
     "identity_error": Measure(
         identity_error,
         "largest relative error in float64 ({of}; {scheme}), all runs and prompts",
-        "identity",
     ),
     "deviation": Measure(
         deviation, "relative deviation ({of}; {scheme}), median over prompts, mean over runs"
-    ),
-    "deviation_ratio": Measure(
-        deviation_ratio,
-        "relative deviation ({of}; {scheme}) over that with {base}, medians over prompts, the "
-        "largest of all runs",
-        "identity",
     ),
     "cosine_gain": Measure(cosine_gain, "rise of the mean cosine from the first to the last step"),
     "final_error": Measure(
@@ -366,7 +341,7 @@ MEASURES: dict[str, Measure] = {
     "larger_entries": Measure(
         larger_entries,
         "relative error of the median entry among the largest tenth of a token's {matrix}, at the "
-        "layers' d_r; beside it, over that of the median among the rest",
+        "layers' d_r; and its ratio to that of the median among the rest, which is the number",
     ),
     "projection_error": Measure(
         projection_error,

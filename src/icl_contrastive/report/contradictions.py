@@ -31,6 +31,7 @@ from icl_contrastive.report.text import fixed, number, percent
 _SHORT: Query = {"demonstrations": 15}
 _LONG: Query = {"demonstrations": 31}
 _EQ18: Query = {"model": "negative", "form": "eq18", "k": 3, "beta": 0.1}
+_SECTION_5_5: Query = {"model": "negative", "form": "section_5.5"}
 _LAST = 0.1
 """Share of the epochs that the training error is averaged over."""
 
@@ -93,11 +94,13 @@ def _regularizers(run: Run) -> str:
     ]
     ratios = sorted((_mean(effect), effect.label.replace("-", "−")) for effect in effects)
     (low, at_low), (high, at_high) = ratios[0], ratios[-1]
+    own = _identity(run, {"model": "regularized", "form": "eq15"})
     return (
         "Trained with the same α, Eq. 15 ends at an error that is, in the mean over the runs, "
         f"between {number(low)} ({at_low}) and {number(high)} ({at_high}) times that of Eq. 14. "
         "With the same weights, trained with Eq. 14, the outputs of the two differ by "
-        f"{gaps[0]}; from the W_0 of Eq. 12, one step misses the layer of Eq. 15 by {gaps[1]}."
+        f"{gaps[0]}; from the W_0 of Eq. 12, one step misses the layer of Eq. 15 by {gaps[1]}, "
+        f"and from its own W_0 by {own} at most."
     )
 
 
@@ -108,11 +111,17 @@ def _gap(run: Run, of: Query, scheme: str) -> str:
     return low if len(effects) == 1 else f"{low} to {high}, depending on α"
 
 
+def _identity(run: Run, of: Query) -> str:
+    """Largest relative error of the reference model that is built for a layer."""
+    (error,) = identity_error(run.evidence, of=of, scheme="full_batch", setting=_SHORT)
+    return number(float(error.values.max()))
+
+
 def _negatives(run: Run) -> str:
     (effect,) = final_error(
         run.evidence,
         of=_EQ18,
-        base={"model": "negative", "form": "section_5.5"},
+        base=_SECTION_5_5,
         setting=_SHORT,
         last=_LAST,
     )
@@ -121,7 +130,8 @@ def _negatives(run: Run) -> str:
         f"With k = 3 and β = 0.1, Eq. 18 ends at {number(_mean(effect))} times the training "
         f"error of section 5.5's form in the mean over the runs, and below it in {lower} of "
         f"{len(effect.values)}. With the same weights, trained with Eq. 18, the outputs of the two "
-        f"differ by {_gap(run, _EQ18, 'restated')}."
+        f"differ by {_gap(run, _EQ18, 'restated')}. One step of the reference model of section "
+        f"5.5's form misses its layer by {_identity(run, _SECTION_5_5)} at most."
     )
 
 

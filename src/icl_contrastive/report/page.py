@@ -202,12 +202,12 @@ def count_verdicts(names: Iterable[str]) -> dict[str, int]:
 class Tally(NamedTuple):
     """The verdicts of a scorecard, counted.
 
-    An identity cannot come out otherwise in a run that has ended, so these are counted apart.
+    Algebra decides an identity, whatever the layers have learned, so these are counted apart.
 
     Attributes:
         measured: how many there are of each verdict on what is measured.
-        identities: how many identities there are.
-        exact: how many of them hold to rounding.
+        identities: how many identities were tested.
+        exact: how many of these hold to rounding.
     """
 
     measured: dict[str, int]
@@ -220,7 +220,7 @@ def tally(verdicts: Iterable[tuple[str, str]]) -> Tally:
     kinds: dict[str, list[str]] = {"measured": [], "identity": []}
     for kind, verdict in verdicts:
         kinds[kind].append(verdict)
-    identities = kinds["identity"]
+    identities = [verdict for verdict in kinds["identity"] if verdict != "not tested"]
     return Tally(count_verdicts(kinds["measured"]), len(identities), identities.count("reproduced"))
 
 
