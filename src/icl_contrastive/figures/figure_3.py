@@ -13,8 +13,7 @@ from icl_contrastive.figures.common import Config, Table, main, use_log_scale
 from icl_contrastive.figures.curves import draw_curve
 from icl_contrastive.figures.trajectory import draw_descent, read_descent
 
-# Error, its label, color, marker and line; the power of d_r with which the error of an unbiased
-# estimate falls.
+# Error, its label, color, marker and line; the power of d_r with which it falls if d_r is large.
 _ERRORS = (
     ("mae", "MAE", style.VERMILLION, "s", (0, (4, 1.5)), -0.5, r"$\propto 1/\sqrt{d_r}$"),
     ("mse", "MSE", style.BLUE, "o", "-", -1.0, r"$\propto 1/d_r$"),
