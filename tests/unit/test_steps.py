@@ -574,7 +574,7 @@ def test_attention_errors_are_of_the_runs_own_layers_and_draws(
 
 
 def test_more_to_estimate_changes_nothing_else(folder: Path, tmp_path: Path) -> None:
-    fewer = attention_errors(folder, tmp_path / "a.csv", runs=1, draws=1, d_r=[12])
+    fewer = attention_errors(folder, tmp_path / "a.csv", draws=1, d_r=[12])
     more = attention_errors(folder, tmp_path / "b.csv")
     pd.testing.assert_frame_equal(more.merge(fewer[KEYS_OF_ERRORS]), fewer)
 
