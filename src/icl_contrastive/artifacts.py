@@ -152,6 +152,8 @@ def load_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
         raise FileNotFoundError(f"{path} does not exist")
     try:
         text = path.read_bytes().decode()
+        if not text.strip():
+            raise ValueError("the file is empty")
         if not text.endswith("\n"):
             raise ValueError("its last row is cut off")
         if len({len(row) for row in csv.reader(io.StringIO(text))}) != 1:

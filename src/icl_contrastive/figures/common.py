@@ -9,8 +9,8 @@ import argparse
 import inspect
 import io
 import json
+import math
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +27,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from icl_contrastive.artifacts import (
     DamagedArtifactError,
     OtherArtifactError,
+    load_table,
     write_atomically,
 )
 from icl_contrastive.figures import style
@@ -101,10 +102,6 @@ class Table:
         return self.where(**values).pivot("row", "column", "value").to_numpy(dtype=np.float64)
 
 
-def _damaged(path: Path, why: str) -> SystemExit:
-    return SystemExit(f"error: {DamagedArtifactError(path, why)}")
-
-
 def read_table(name: str, path: Path) -> Table:
     """Read the table `name`, with its known columns only and every value checked.
 
@@ -113,37 +110,26 @@ def read_table(name: str, path: Path) -> Table:
     """
     columns = COLUMNS[name]
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SystemExit(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise _damaged(path, "not a text file") from None
-    if not text.strip():
-        raise _damaged(path, "the file is empty")
-    if not text.endswith("\n"):
-        raise _damaged(path, "the file ends in the middle of a line")
-    header = text.partition("\n")[0].strip().split(",")
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise SystemExit(f"error: {OtherArtifactError(path, missing, header)}")
+        fields = load_table(path, columns)
+        rows = {}
+        for column, kind in columns.items():
+            may_be_empty = (name, column) in _MAY_BE_EMPTY
+            for line, field in enumerate(fields[column], 2):
+                if not _is_a(kind, field) and not (may_be_empty and field == ""):
+                    why = f"line {line}: the value of {column!r} is {field!r}"
+                    raise DamagedArtifactError(path, why)
+            rows[column] = fields[column].replace("", "nan").astype(kind)
+    except (OSError, DamagedArtifactError, OtherArtifactError) as error:
+        raise SystemExit(f"error: {error}") from None
+    return Table(path, pd.DataFrame(rows))
+
+
+def _is_a(kind: type, field: str) -> bool:
     try:
-        with warnings.catch_warnings():
-            # Lines longer than the header are only warned about.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            rows = pd.read_csv(io.StringIO(text), dtype=columns, index_col=False)
-            rows = rows[list(columns)]
-    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise _damaged(path, str(error).strip()) from None
-    if rows.empty:
-        raise _damaged(path, "no rows")
-    for column, kind in columns.items():
-        bad = rows[column].isna()
-        if kind is float:
-            bad = ~np.isfinite(rows[column])
-        if bad.any() and (name, column) not in _MAY_BE_EMPTY:
-            line = int(np.flatnonzero(bad)[0]) + 2
-            raise _damaged(path, f"line {line}: the value of {column!r} is empty or not finite")
-    return Table(path, rows)
+        value = kind(field)
+    except ValueError:
+        return False
+    return field != "" and (kind is not float or math.isfinite(value))
 
 
 def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> None:
