@@ -9,7 +9,7 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,9 @@ def origin(code: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def record(code: Sequence[Path]) -> str:
-    """The last line of a job's log: its origin, and the checksums of what it wrote, as JSON."""
-    return f"made with {json.dumps(origin(code) | {'wrote': written})}"
+def record(config: Mapping[str, Any], code: Sequence[Path]) -> str:
+    """The last line of a job's log: config, origin and checksums of what it wrote, as JSON."""
+    return f"made with {json.dumps({'config': config} | origin(code) | {'wrote': written})}"
 
 
 def versions(libraries: Iterable[str]) -> dict[str, str]:

@@ -83,3 +83,16 @@ def test_a_table_edited_by_hand_never_enters_the_manifest(project: Project) -> N
     path.unlink()
     project.make(*SMOKE)
     assert project.artifacts() == before
+
+
+def test_what_another_config_made_never_enters_the_manifest(project: Project) -> None:
+    """Where nobody knows any more what made the results, Snakemake takes them as they are."""
+    shutil.rmtree(project.root / ".snakemake")
+    (project.root / "results/figures/figure_8.png").unlink()
+    done = project.snakemake(*SMOKE, "--config", "seed=1")
+    assert done.returncode != 0
+    assert "not made with what the config and the code now are:" in done.stdout
+    assert "  results/data/n15.safetensors (seed)\n" in done.stdout
+    assert (
+        "results/figures/" not in done.stdout.partition("not made with")[2].partition("delete")[0]
+    )

@@ -335,8 +335,11 @@ ROWS = [
         "only `results/` taken along, and the seed changed",
         1,
         "“11 jobs have missing provenance/metadata”, says Snakemake, and takes them as they are. "
-        "What is made from them under the new config is refused: `error: results/… was made with "
-        "seed = 2023, and the config now says 1; delete it and run again …`.",
+        "A step refuses tensors (tables do not say what made them) where its slice of the config "
+        "has a key of theirs that differs, as seed, runs, model and features: `error: results/… "
+        "was made with seed = 2023, and the config now says 1; delete it and run again …`. At the "
+        "end of a whole run the manifest's job names every artifact, tables too, whose log tells "
+        "of another config or code.",
         NOTHING,
         f"{FOREIGN}::test_results_without_their_record",
     ),

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from icl_contrastive.checksum import sha256
-from icl_contrastive.manifest import EditedArtifactError, record_in, write_manifest
+from icl_contrastive.manifest import (
+    EditedArtifactError,
+    OtherOriginError,
+    record_in,
+    write_manifest,
+)
 from icl_contrastive.verify import main
 
 from .processes import ROOT, python
@@ -136,6 +143,35 @@ def test_what_changed_since_its_job_is_not_entered(results: Path) -> None:
     with pytest.raises(EditedArtifactError, match=r"tables/a\.csv"):
         write_manifest(results / "manifest.json", {path: {"wrote": wrote}})
     assert (results / "manifest.json").read_bytes() == before
+
+
+THEN = {"config": {"seed": 7, "runs": 2}, "code": "0f"}
+
+
+@pytest.mark.parametrize(
+    ("now", "what"),
+    [
+        ({"config": {"seed": 8, "runs": 2}, "code": "0f"}, "(seed)"),
+        ({"config": {"seed": 7, "d_r": 2}, "code": "1f"}, "(d_r, runs, code)"),
+        ({"config": {"seed": 7, "runs": 2}, "code": "1f"}, "(code)"),
+    ],
+)
+def test_what_another_config_or_code_made_is_not_entered(
+    results: Path, now: dict[str, Any], what: str
+) -> None:
+    before = (results / "manifest.json").read_bytes()
+    path = results / "tables/a.csv"
+    with pytest.raises(OtherOriginError, match=re.escape(f"  {path} {what}\n")):
+        write_manifest(results / "manifest.json", {path: THEN | {"now": now}})
+    assert (results / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("then", [THEN, {}])
+def test_only_what_was_recorded_is_entered(results: Path, then: dict[str, Any]) -> None:
+    path = results / "tables/a.csv"
+    write_manifest(results / "manifest.json", {path: then | {"rule": "a", "now": THEN}})
+    manifest = json.loads((results / "manifest.json").read_text("utf-8"))
+    assert manifest["tables/a.csv"]["made_by"] == then | {"rule": "a"}
 
 
 def test_the_record_is_the_last_of_the_log(tmp_path: Path) -> None:

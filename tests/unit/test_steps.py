@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icl_contrastive.artifacts import load_tensors
-from icl_contrastive.steps.common import run_step
+from icl_contrastive.artifacts import load_tensors, save_tensors
+from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.streams import stream
 from icl_contrastive.tables import columns_of
 from icl_contrastive.variants import build_variant
@@ -658,6 +658,14 @@ def test_damaged_tensors_are_named(
         run_here(step, config, **inputs, **others[step])
     assert str(raised.value.code).startswith(f"error: {damaged} is damaged")
     assert list(tmp_path.iterdir()) == [damaged]
+
+
+def test_all_that_a_step_shares_with_its_input_is_compared(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, {"x": np.zeros(1)}, {"seed": 7, "tasks": "shared", "prompts": 4, "a": 1})
+    check_origin({"seed": 7, "tasks": "shared", "prompts": 32, "epochs": 2, "b": 1}, path)
+    with pytest.raises(StepError, match="made with tasks = 'shared', and the config now says 'x'"):
+        check_origin({"seed": 7, "tasks": "x"}, path)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ if experiment.ablations:
         shell:
             "python -m icl_contrastive.steps.ablation"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
-            " --output {output:q} 2> {log:q}"
+            " --output {output:q} --code {input.code:q} {input.own:q} 2> {log:q}"
 
     rule ablations:
         input:

@@ -30,7 +30,8 @@ if experiment.approximation_settings:
         shell:
             "python -m icl_contrastive.steps.approximation"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
-            " --errors {output.errors:q} --matrices {output.matrices:q} 2> {log:q}"
+            " --errors {output.errors:q} --matrices {output.matrices:q}"
+            " --code {input.code:q} 2> {log:q}"
 
     rule attention_errors:
         input:
@@ -53,7 +54,7 @@ if experiment.approximation_settings:
         shell:
             "python -m icl_contrastive.steps.attention_errors"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
-            " --output {output:q} 2> {log:q}"
+            " --output {output:q} --code {input.code:q} 2> {log:q}"
 
 
 if experiment.diagram_cell:
@@ -80,4 +81,4 @@ if experiment.diagram_cell:
         shell:
             "python -m icl_contrastive.steps.diagram"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
-            " --output {output:q} 2> {log:q}"
+            " --output {output:q} --code {input.code:q} {input.own:q} 2> {log:q}"

@@ -32,4 +32,5 @@ rule claims:
     shell:
         "python -m icl_contrastive.steps.claims"
         " @<(printf '%s\\n' --config {params.config:q})"
-        " --claims {input.claims:q} --tables {input.tables:q} --output {output:q} 2> {log:q}"
+        " --claims {input.claims:q} --tables {input.tables:q} --output {output:q}"
+        " --code {input.code:q} 2> {log:q}"

@@ -151,7 +151,7 @@ def table_options(figure):
 
 
 def made_by(path):
-    """Rule, slice of the config, code, libraries and random streams that made an artifact."""
+    """What an artifact's log says of its making, its rule, and what would make it now."""
     from icl_contrastive.manifest import record_in  # not before it is needed: it loads numpy
     from icl_contrastive.provenance import code_digest
 
@@ -159,11 +159,12 @@ def made_by(path):
     wildcards = Wildcards(fromdict=producer.get_wildcards(path))
     config = dict(producer.params.items()).get("config", "{}")
     files = producer.expand_input(wildcards)[0]
-    return record_in(Path(producer.expand_log(wildcards)[0])) | {
-        "rule": producer.name,
+    now = {
         "config": json.loads(config(wildcards) if callable(config) else config),
         "code": code_digest(map(Path, [*files.code, *files.get("own", [])])),
     }
+    log = Path(producer.expand_log(wildcards)[0])
+    return record_in(log) | {"rule": producer.name, "now": now}
 
 
 def caption_numbers(figure):

@@ -31,4 +31,4 @@ if experiment.control_settings:
         shell:
             "python -m icl_contrastive.steps.controls"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
-            " --output {output:q} 2> {log:q}"
+            " --output {output:q} --code {input.code:q} {input.own:q} 2> {log:q}"

@@ -55,4 +55,4 @@ rule trajectory:
     shell:
         "python -m icl_contrastive.steps.trajectory"
         " --config {params.config:q} --trajectory {input.trajectory:q} --table {output:q}"
-        " 2> {log:q}"
+        " --code {input.code:q} 2> {log:q}"

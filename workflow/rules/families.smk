@@ -35,7 +35,7 @@ if experiment.family_settings:
             "python -m icl_contrastive.steps.families"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
             " --errors {output.errors:q} --closed-forms {output.closed_forms:q}"
-            " --times {output.times:q} 2> {log:q}"
+            " --times {output.times:q} --code {input.code:q} {input.own:q} 2> {log:q}"
 
     rule family_requirements:
         input:
@@ -59,7 +59,7 @@ if experiment.family_settings:
         shell:
             "python -m icl_contrastive.steps.family_requirements"
             " --config {params.config:q} --families {input.families:q} --output {output:q}"
-            " 2> {log:q}"
+            " --code {input.code:q} {input.own:q} 2> {log:q}"
 
 
 if experiment.trained_family_cells:
@@ -87,4 +87,4 @@ if experiment.trained_family_cells:
         shell:
             "python -m icl_contrastive.steps.family_training"
             " --config {params.config:q} --pretrained {input.pretrained:q} --output {output:q}"
-            " 2> {log:q}"
+            " --code {input.code:q} 2> {log:q}"

@@ -23,7 +23,7 @@ rule pretraining_table:
         **table_needs,
     shell:
         "python -m icl_contrastive.steps.collect_pretraining"
-        " --pretrained {input.pretrained:q} --output {output:q} 2> {log:q}"
+        " --pretrained {input.pretrained:q} --output {output:q} --code {input.code:q} 2> {log:q}"
 
 
 # Tables whose rows are those of the parts, one after the other.
@@ -73,4 +73,4 @@ for table, tables in parts.items():
             **table_needs,
         shell:
             "python -m icl_contrastive.steps.concatenate"
-            " --tables {input.tables:q} --output {output:q} 2> {log:q}"
+            " --tables {input.tables:q} --output {output:q} --code {input.code:q} 2> {log:q}"

@@ -47,4 +47,4 @@ if experiment.long_settings:
         shell:
             "python -m icl_contrastive.steps.training_length"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
-            " --output {output:q} 2> {log:q}"
+            " --output {output:q} --code {input.code:q} {input.own:q} 2> {log:q}"

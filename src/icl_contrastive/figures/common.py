@@ -195,7 +195,7 @@ def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None
             save(figure, arguments.output, made_by)
         except OSError as error:
             raise SystemExit(f"error: {error}") from None
-        sys.stderr.write(f"{record(arguments.code)}\n")
+        sys.stderr.write(f"{record(config, arguments.code)}\n")
 
 
 def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:

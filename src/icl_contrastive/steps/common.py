@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 CELL = ("setting", "variant")
 """What says in the log which of several jobs a line is from."""
 
-ORIGIN = ("seed", "runs", *CELL, "model", "features")
-"""What a step and the steps that made its inputs must agree on."""
+OWN = ("prompts", "epochs")
+"""What is each step's own, under one name: how many prompts it draws or reads, and for how long it
+trains or descends. In all else a step and the steps that made its inputs must agree."""
 
 
 NO_MEMORY = re.compile(
@@ -38,13 +39,13 @@ def check_origin(config: dict[str, Any], *paths: Path) -> None:
     """Raise StepError for an artifact that another config made, as old results may be.
 
     Args:
-        config: the step's slice, compared where the artifact's has the same key.
+        config: the step's slice, compared where the artifact's has the same key, `OWN` aside.
         paths: of safetensors files.
     """
     for path in paths:
         _, made_by = load_tensors(path)
-        for key in ORIGIN:
-            if key in config and key in made_by and config[key] != made_by[key]:
+        for key in sorted(config.keys() & made_by.keys() - {*OWN}):
+            if config[key] != made_by[key]:
                 raise StepError(
                     f"{path} was made with {key} = {made_by[key]!r}, and the config now says "
                     f"{config[key]!r}; delete it and run again to make it anew"
@@ -83,7 +84,7 @@ def run_step(
     logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
     try:
         main(arguments, arguments.config)
-        log.info(record(arguments.code))
+        log.info(record(arguments.config, arguments.code))
     except (StepError, DamagedArtifactError, OtherArtifactError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
     except (MemoryError, RuntimeError) as error:
