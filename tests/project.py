@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("Snakefile", "config.yaml", "workflow", "src")
+SMOKE = ("--configfile", "workflow/smoke.yaml")
 NOTHING = "Nothing to be done"
+
+
+def free_port() -> int:
+    """A port that nothing on this machine listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 @dataclass(frozen=True)

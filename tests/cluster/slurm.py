@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from ..project import free_port
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 PATH = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
 CPUS = 4
@@ -190,11 +192,3 @@ class Slurm:
                     stderr=subprocess.STDOUT,
                 )
             )
-
-
-def free_port() -> int:
-    """A port that nothing on this machine listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -13,9 +13,7 @@ from safetensors import safe_open
 from icl_contrastive.provenance import code_digest
 from icl_contrastive.verify import Findings, verify
 
-from ..project import Project
-
-SMOKE = ("--configfile", "workflow/smoke.yaml")
+from ..project import SMOKE, Project
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from icl_contrastive.config import FIGURE_TABLES
 
-from ..project import Project
+from ..project import SMOKE, Project
 
 
 def cells(smoke: Project, kind: str) -> set[tuple[str, str]]:
@@ -84,7 +84,7 @@ def test_another_run_gives_the_same_bytes(smoke: Project, tmp_path: Path) -> Non
     smoke.make(
         *FIGURE_TABLES,
         *("--directory", again.root),
-        *("--configfile", "workflow/smoke.yaml"),
+        *SMOKE,
         cores=3,
     )
     first, second = smoke.artifacts(), again.artifacts()

@@ -18,9 +18,7 @@ from snakemake.utils import update_config
 from icl_contrastive.config import FIGURE_TABLES
 from icl_contrastive.report.readme import BLOCKS, problems
 
-from ..project import Project
-
-SMOKE = ("--configfile", "workflow/smoke.yaml")
+from ..project import SMOKE, Project
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from ..project import Project
+from ..project import SMOKE, Project
 
 PATIENCE = 600  # seconds after which something that is waited for will never come
 TARGETS = ("figure_6", "figure_8")
@@ -51,7 +51,7 @@ class Folder:
         """Snakemake in the background, with more files of the config, in a command's care."""
         self.root.mkdir(exist_ok=True)
         command = [*wrapper, sys.executable, "-m", "snakemake", *arguments, "--cores", "2"]
-        command += ["--directory", self.root, "--configfile", "workflow/smoke.yaml", *config]
+        command += ["--directory", self.root, *SMOKE, *config]
         return Running(self.project.root, [str(part) for part in command], environment or {})
 
     def run(self, *arguments: str | Path, **options: object) -> Running:

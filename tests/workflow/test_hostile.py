@@ -15,7 +15,7 @@ import yaml
 
 from icl_contrastive.config import ConfigError, check_file, read_experiment
 
-from ..project import ROOT, Project
+from ..project import ROOT, SMOKE, Project
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -101,14 +101,13 @@ def test_a_hostile_path_is_a_path(smoke: Project, tmp_path: Path) -> None:
     name = "a $(touch pwned) `touch pwned` 'b' \"c\" & ; # é 名前 -rf"
     project = Project(tmp_path / name)
     shutil.copytree(smoke.root, project.root)
-    config = ("--configfile", "workflow/smoke.yaml")
     figure = project.root / "results/figures/figure_8.png"
     before = figure.read_bytes()
     figure.unlink()
-    project.make("figure_8", *config)
+    project.make("figure_8", *SMOKE)
     assert figure.read_bytes() == before
     folder = tmp_path / f"{name} too"
-    project.make("results/data/n31.safetensors", *config, "--directory", folder)
+    project.make("results/data/n31.safetensors", *SMOKE, "--directory", folder)
     data = "results/data/n31.safetensors"
     assert (folder / data).read_bytes() == (smoke.root / data).read_bytes()
     assert not list(tmp_path.rglob("pwned"))

@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ..project import ROOT, Project
+from ..project import ROOT, SMOKE, Project
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-CONFIG = ("--configfile", "workflow/smoke.yaml", "own.yaml")
+CONFIG = (*SMOKE, "own.yaml")
 TARGETS = ("results/pretrained/n15/softmax_wide.safetensors", "results/families/n15.csv")
 
 pytestmark = pytest.mark.skipif(

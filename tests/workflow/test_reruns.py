@@ -13,7 +13,7 @@ import pytest
 from icl_contrastive.closure import import_closure
 from icl_contrastive.config import FIGURE_TABLES
 
-from ..project import ROOT, Project
+from ..project import ROOT, SMOKE, Project
 
 Outdated = Callable[..., dict[str, str]]
 
@@ -25,7 +25,7 @@ LAST = {"tables/claims", "manifest"}
 @pytest.fixture
 def outdated(smoke: Project) -> Outdated:
     """The jobs that would run under the smoke configuration, with the reason."""
-    return partial(smoke.outdated, "--configfile", "workflow/smoke.yaml")
+    return partial(smoke.outdated, *SMOKE)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_touch_reruns_nothing(smoke: Project, outdated: Outdated) -> None:
 def test_a_move_reruns_nothing(smoke: Project, tmp_path: Path) -> None:
     moved = Project(tmp_path / "elsewhere")
     shutil.copytree(smoke.root, moved.root)
-    assert moved.outdated("--configfile", "workflow/smoke.yaml") == {}
+    assert moved.outdated(*SMOKE) == {}
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,7 @@ def test_the_order_of_keys_changes_nothing(smoke: Project, outdated: Outdated) -
 
 
 def test_each_figure_is_a_target(smoke: Project) -> None:
-    config = ("--configfile", "workflow/smoke.yaml")
-    jobs = set(smoke.outdated("figure_8", "--forceall", *config))
+    jobs = set(smoke.outdated("figure_8", "--forceall", *SMOKE))
     assert jobs == {
         "data/n31",
         "pretrained/n31/softmax",

@@ -14,9 +14,7 @@ import yaml
 
 from icl_contrastive.config import Experiment, estimates, read_experiment
 
-from ..project import ROOT, Project
-
-SMOKE = ("--configfile", "workflow/smoke.yaml")
+from ..project import ROOT, SMOKE, Project
 
 
 def declared(project: Project, *arguments: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ..project import NOTHING, Project
+from ..project import NOTHING, SMOKE, Project, free_port
 
 PACKAGES = (
     "moto",
@@ -66,9 +66,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -119,7 +117,7 @@ def test_a_bucket_holds_what_a_folder_would(
 ) -> None:
     project, nodes = clone
     storage = (
-        *("figure_8", "--configfile", "workflow/smoke.yaml"),
+        *("figure_8", *SMOKE),
         *("--workflow-profile", "workflow/profiles/s3"),
         *("--default-storage-prefix", "s3://bucket/smoke"),
     )
