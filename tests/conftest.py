@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from .project import SMOKE, Project
+
+# A shell may have started the tests in the background, where Ctrl-C is ignored, also by what they
+# start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
