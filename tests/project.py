@@ -80,25 +80,29 @@ class Project:
     @contextmanager
     def edited(self, path: str, old: str, new: str) -> Iterator[None]:
         """For a while, have ``new`` in place of ``old``, which must stand in the file."""
-        file = self.root / path
-        text = file.read_text(encoding="utf-8")
+        text = (self.root / path).read_text(encoding="utf-8")
         assert old in text, f"{old!r} is not in {path}"
-        file.write_text(text.replace(old, new), encoding="utf-8")
-        try:
+        with self._rewritten(path, text.replace(old, new)):
             yield
-        finally:
-            file.write_text(text, encoding="utf-8")
 
     @contextmanager
     def appended(self, path: str, line: str) -> Iterator[None]:
         """For a while, have one more line at the end of the file."""
+        text = (self.root / path).read_text(encoding="utf-8")
+        with self._rewritten(path, f"{text}{line}\n"):
+            yield
+
+    @contextmanager
+    def _rewritten(self, path: str, text: str) -> Iterator[None]:
+        """Another text for a while; then the file is as it was, its time included."""
         file = self.root / path
-        text = file.read_text(encoding="utf-8")
-        file.write_text(f"{text}{line}\n", encoding="utf-8")
+        before, status = file.read_bytes(), file.stat()
+        file.write_text(text, encoding="utf-8")
         try:
             yield
         finally:
-            file.write_text(text, encoding="utf-8")
+            file.write_bytes(before)
+            os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def artifacts(self) -> dict[str, bytes]:
         """Contents of all artifacts by path; logs, timings and files not yet renamed are none."""
