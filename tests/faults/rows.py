@@ -87,10 +87,11 @@ ROWS = [
     ),
     Row(
         "Two Snakemakes in one folder",
-        "a second one is started while jobs of the first run",
+        "a second one is started while jobs of the first run, with `--rerun-incomplete`",
         2,
         "The second refuses: `LockException`, “make sure that no other Snakemake process is trying "
-        "to create the same files”. The first ends as if alone.",
+        "to create the same files” (without the option it may first name an artifact that the "
+        "first is at). The first ends as if alone.",
         NOTHING,
         f"{KILLS}::test_two_snakemakes",
     ),

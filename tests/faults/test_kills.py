@@ -158,7 +158,8 @@ def test_two_snakemakes(fresh: Folder, whole: Folder, strike: Strike) -> None:
     first = fresh.start(*TARGETS)
     for _ in range(2):
         first.wait_for(partial(step, first), "step")
-        second = fresh.run(*TARGETS)
+        # Without this option it may be an unfinished artifact of the first that it refuses first.
+        second = fresh.run(*TARGETS, RESUME)
         strike()
         assert second.process.returncode != 0
         assert "LockException" in second.output

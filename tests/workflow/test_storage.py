@@ -101,6 +101,10 @@ def clone(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> tu
         (tmp_path / name).write_text(text, encoding="utf-8")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("NODES", str(nodes))
+    # Jobs on other machines call the first `python` there is, here of this one's environment.
+    monkeypatch.setenv(
+        "PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    )
     monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_ENDPOINT_URL", server.endpoint)
     monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_ACCESS_KEY", "anyone")
     monkeypatch.setenv("SNAKEMAKE_STORAGE_S3_SECRET_KEY", "anything")
