@@ -10,9 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from ..project import Project
+from ..project import SMOKE, Project
 
-SMOKE = ("--configfile", "workflow/smoke.yaml")
 LONGEST = 1200  # seconds that anything here may take on a busy machine
 
 

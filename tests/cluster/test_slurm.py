@@ -7,8 +7,8 @@ import signal
 
 import yaml
 
-from ..project import ROOT, Project
-from .run import SMOKE, Run, same_artifacts
+from ..project import ROOT, SMOKE, Project
+from .run import Run, same_artifacts
 from .slurm import Slurm
 
 QUICK = ("--slurm-init-seconds-before-status-checks", "2")

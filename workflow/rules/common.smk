@@ -150,10 +150,17 @@ def table_options(figure):
     )
 
 
+@cache
+def digest(files):
+    """Digest of source files, of which many artifacts have the same."""
+    from icl_contrastive.provenance import code_digest  # not before it is needed: it loads numpy
+
+    return code_digest(map(Path, files))
+
+
 def made_by(path):
     """What an artifact's log says of its making, its rule, and what would make it now."""
-    from icl_contrastive.manifest import record_in  # not before it is needed: it loads numpy
-    from icl_contrastive.provenance import code_digest
+    from icl_contrastive.manifest import record_in  # likewise
 
     producer = next(one for one in workflow.rules if one.is_producer(path))
     wildcards = Wildcards(fromdict=producer.get_wildcards(path))
@@ -161,7 +168,7 @@ def made_by(path):
     files = producer.expand_input(wildcards)[0]
     now = {
         "config": json.loads(config(wildcards) if callable(config) else config),
-        "code": code_digest(map(Path, [*files.code, *files.get("own", [])])),
+        "code": digest((*files.code, *files.get("own", []))),
     }
     log = Path(producer.expand_log(wildcards)[0])
     return record_in(log) | {"rule": producer.name, "now": now}

@@ -30,6 +30,7 @@ from icl_contrastive.artifacts import (
     load_table,
     write_atomically,
 )
+from icl_contrastive.command_line import job_parser
 from icl_contrastive.figures import style
 from icl_contrastive.provenance import origin, record
 from icl_contrastive.tables import COLUMNS
@@ -170,19 +171,13 @@ def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None
     module's docstring is the program's description.
     """
     tables = list(inspect.signature(draw).parameters)[1:]
-    # An argument may be at most 128 KiB long; @file takes them from a file, one on a line.
-    parser = argparse.ArgumentParser(
-        description=(inspect.getdoc(inspect.getmodule(draw)) or "").partition("\n")[0],
-        fromfile_prefix_chars="@",
-    )
+    description = (inspect.getdoc(inspect.getmodule(draw)) or "").partition("\n")[0]
+    parser = job_parser(description=description)
     parser.add_argument("--config", required=True, metavar="JSON", help="the figure's settings")
     for name in tables:
         parser.add_argument(f"--{name}", required=True, type=Path, metavar="CSV")
     parser.add_argument(
         "--output", required=True, type=_output_path, nargs="+", metavar="FILE", help=".pdf, .png"
-    )
-    parser.add_argument(
-        "--code", type=Path, nargs="*", default=[], metavar="FILE", help="for the record"
     )
     arguments = parser.parse_args(argv)
     config = read_config(arguments.config)

@@ -8,10 +8,12 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from icl_contrastive.artifacts import DamagedArtifactError, OtherArtifactError, load_tensors
+from icl_contrastive.command_line import job_parser
 from icl_contrastive.provenance import record
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,10 @@ NO_MEMORY = re.compile(
 """What torch, CUDA and the system say when memory runs out."""
 
 
+load_input = lru_cache(maxsize=2)(load_tensors)
+"""``load_tensors`` for what a step looks at again and again: its data and its weights."""
+
+
 class StepError(RuntimeError):
     """A step that cannot go on; the message says which artifact, row or run, and what to do."""
 
@@ -43,7 +49,7 @@ def check_origin(config: dict[str, Any], *paths: Path) -> None:
         paths: of safetensors files.
     """
     for path in paths:
-        _, made_by = load_tensors(path)
+        _, made_by = load_input(path)
         for key in sorted(config.keys() & made_by.keys() - {*OWN}):
             if config[key] != made_by[key]:
                 raise StepError(
@@ -66,8 +72,7 @@ def run_step(
         many: name of a required option that takes one path or more.
         options: names of required options that take a word.
     """
-    # An argument may be at most 128 KiB long; @file takes them from a file, one on a line.
-    parser = argparse.ArgumentParser(prog=f"python -m {main.__module__}", fromfile_prefix_chars="@")
+    parser = job_parser(prog=f"python -m {main.__module__}")
     parser.add_argument("--config", type=json.loads, default={}, help="slice of the config, JSON")
     for name in paths:
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -75,9 +80,6 @@ def run_step(
         parser.add_argument(f"--{name}", required=True)
     if many is not None:
         parser.add_argument(f"--{many}", type=Path, nargs="+", required=True)
-    parser.add_argument(
-        "--code", type=Path, nargs="*", default=[], help="its files, for the record"
-    )
     arguments = parser.parse_args()
     cell = "/".join(arguments.config[key] for key in CELL if key in arguments.config)
     prefix = "%(asctime)s " + (f"{cell}: ".replace("%", "%%") if cell else "")
