@@ -31,7 +31,7 @@ audit: .venv/ready  ## licenses and known vulnerabilities of what is installed (
 	$(BIN)/python -m tests.supply.vulnerabilities
 
 test: .venv/ready  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: .venv/ready  ## speed of pretraining, the pipeline and its graph, into results/benchmarks
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.lock

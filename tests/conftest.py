@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 
 import pytest
+from filelock import FileLock
 
 from .project import SMOKE, Project
 
@@ -14,8 +16,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project with a finished run of the smoke configuration; whoever edits it, restores it."""
-    project = Project.copy(tmp_path_factory.mktemp("smoke") / "a project")
-    project.make(*SMOKE)
-    return project
+def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The project with a finished run of the smoke configuration; whoever edits it, restores it.
+
+    Processes that share the tests share that run, too: each has a copy of its own.
+    """
+    mine = tmp_path_factory.mktemp("smoke") / "a project"
+    if worker_id == "master":
+        Project.copy(mine).make(*SMOKE)
+        return Project(mine)
+    made = tmp_path_factory.getbasetemp().parent / "smoke"
+    with FileLock(made.with_suffix(".lock")):
+        if not made.exists():
+            unfinished = Project.copy(made.with_suffix(".unfinished"))
+            unfinished.make(*SMOKE)
+            unfinished.root.rename(made)
+    shutil.copytree(made, mine)
+    return Project(mine)

@@ -8,7 +8,6 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,6 @@ NO_MEMORY = re.compile(
 """What torch, CUDA and the system say when memory runs out."""
 
 
-load_input = lru_cache(maxsize=2)(load_tensors)
-"""``load_tensors`` for what a step looks at again and again: its data and its weights."""
-
-
 class StepError(RuntimeError):
     """A step that cannot go on; the message says which artifact, row or run, and what to do."""
 
@@ -49,7 +44,7 @@ def check_origin(config: dict[str, Any], *paths: Path) -> None:
         paths: of safetensors files.
     """
     for path in paths:
-        _, made_by = load_input(path)
+        _, made_by = load_tensors(path)
         for key in sorted(config.keys() & made_by.keys() - {*OWN}):
             if config[key] != made_by[key]:
                 raise StepError(

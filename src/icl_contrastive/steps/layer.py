@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from icl_contrastive.artifacts import Contents
+from icl_contrastive.artifacts import Contents, load_tensors
 from icl_contrastive.attention import Weights
 from icl_contrastive.features import Family, Statistics
 from icl_contrastive.features.base import FeatureMap
-from icl_contrastive.steps.common import load_input
 from icl_contrastive.steps.family import load_family
 
 torch.set_num_threads(1)  # jobs run side by side; more threads each would only contend
+
+_load = lru_cache(maxsize=2)(load_tensors)  # a step picks one run after the other
 
 
 class Layer(NamedTuple):
@@ -27,7 +29,7 @@ class Layer(NamedTuple):
 
 def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:
     """The layer of the runs that the index picks, in the precision asked for."""
-    arrays, made_by = load_input(path)
+    arrays, made_by = _load(path)
     of_runs = {name: torch.as_tensor(array[runs]).to(dtype) for name, array in arrays.items()}
     tensors = Contents(path, of_runs)
     family = load_family(made_by["features"])
@@ -46,6 +48,6 @@ def load_test_prompts(
     path: Path, runs: Any, prompts: Any, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Held-out tokens (..., n, d) and targets (..., d_y) of the chosen runs and prompts."""
-    arrays, _ = load_input(path)
+    arrays, _ = _load(path)
     tokens, targets = arrays["test_tokens"][runs, prompts], arrays["test_targets"][runs, prompts]
     return torch.from_numpy(tokens).to(dtype), torch.from_numpy(targets).to(dtype)

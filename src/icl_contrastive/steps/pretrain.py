@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from icl_contrastive.artifacts import save_tensors
+from icl_contrastive.artifacts import load_tensors, save_tensors
 from icl_contrastive.provenance import origin
-from icl_contrastive.steps.common import StepError, check_origin, load_input, run_step
+from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.tasks import Prompts, sample_part
 from icl_contrastive.training import TrainingDivergedError, pretrain
@@ -22,7 +22,7 @@ OPTIONAL = ("init", "scaling", "omega", "batch", "checkpoints")
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write weights, features, the curves ``train_mse``, ``test_mse`` (run, epoch), checkpoints."""
     check_origin(config, arguments.data)
-    data, sampled_by = load_input(arguments.data)
+    data, sampled_by = load_tensors(arguments.data)
 
     def fresh_prompts(epoch: int) -> Prompts:
         """As the first epoch's, from the same tasks."""
