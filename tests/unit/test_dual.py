@@ -142,6 +142,12 @@ def test_the_problem_holds_what_the_theorem_names(case: Case) -> None:
     np.testing.assert_allclose(problem.query_value, v[-1], rtol=1e-10, atol=1e-14)
 
 
+def test_eq15_has_no_start_for_alpha_1() -> None:
+    case = make_case({"model": "regularized", "form": "eq15", "alpha": 1.0}, 0)
+    with pytest.raises(ValueError, match="leaves no W_0"):
+        case.variant.initial_weight(problem_of(case))
+
+
 @given(cases())
 def test_initial_weight(case: Case) -> None:
     expected = naive.reference(case.model, case.layer, case.tokens).W_0
@@ -358,7 +364,9 @@ def plain_start(case: Case) -> float:
     ids=MODELS,
 )
 def test_which_models_start_elsewhere(name: str, needs_its_own: bool, seed: int) -> None:
-    error = plain_start(make_case(MODELS[name], seed))
+    case = make_case(MODELS[name], seed)
+    assert case.variant.starts_elsewhere == needs_its_own
+    error = plain_start(case)
     assert error > BROKEN if needs_its_own else error < TOLERANCE
 
 

@@ -169,9 +169,27 @@ def test_gradient_takes_the_choice_of_negatives_for_constant() -> None:
         ({"model": "unknown"}, KeyError),
         ({"model": "softmax", "alpha": 1.0}, TypeError),
         ({"model": "augmented"}, ValueError),
-        ({"model": "regularized", "form": "eq15", "alpha": 1.0}, ValueError),
     ],
 )
 def test_impossible_variants_are_refused(model: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         build_variant(model)
+
+
+@pytest.mark.parametrize("alpha", [-0.5, 0.01, 1.0])
+def test_the_paper_takes_eq14_for_eq15(alpha: float) -> None:
+    eq14, eq15 = (
+        build_variant({"model": "regularized", "form": form, "alpha": alpha})
+        for form in ("eq14", "eq15")
+    )
+    assert (eq14.restated(), eq15.restated()) == (eq15, None)
+    assert (eq14.starts_elsewhere, eq15.starts_elsewhere) == (False, True)
+
+
+def test_the_paper_takes_eq18_for_shifted_scores() -> None:
+    eq18, shifted = (
+        build_variant({"model": "negative", "form": form, "k": 2, "beta": 0.1})
+        for form in ("eq18", "section_5.5")
+    )
+    assert (eq18.restated(), shifted.restated()) == (shifted, None)
+    assert (eq18.starts_elsewhere, shifted.starts_elsewhere) == (False, True)

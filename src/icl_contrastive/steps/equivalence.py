@@ -6,7 +6,6 @@ import argparse
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,18 +25,7 @@ log = logging.getLogger(__name__)
 
 ROWS_NAMED = 10  # of those that break an identity, in the error message
 
-RESTATED = {"eq14": "eq15", "eq18": "section_5.5"}
-"""Forms of a layer, and the form that the paper takes each of them for (sections 4.1, 5.5).
-
-Of the latter it gives no W_0 other than that of Eq. 12.
-"""
-
 Courses = dict[str, dict[str, np.ndarray]]
-
-
-def form_of(variant: Variant) -> str | None:
-    """Which of the paper's forms of a layer it is, where there are several."""
-    return getattr(variant, "form", None)
 
 
 def schemes(variant: Variant) -> list[Scheme]:
@@ -50,7 +38,7 @@ def descents(problem: DualProblem, variant: Variant, epochs: int) -> Iterator[tu
     """Every scheme of descent from the variant's W_0, and one step from that of Eq. 12."""
     for scheme in schemes(variant):
         yield scheme, descend(problem, variant, scheme, epochs)
-    if form_of(variant) in RESTATED.values():
+    if variant.starts_elsewhere:
         start = Variant.initial_weight(variant, problem)
         yield "full_batch_from_eq12", descend(problem, variant, "full_batch", 1, start=start)
 
@@ -78,9 +66,7 @@ def compare(
                 "cosine": descent.cosine.T,
             }
             parts[scheme].append({name: tensor.numpy() for name, tensor in course.items()})
-        if (form := form_of(variant)) in RESTATED:
-            changes: dict[str, Any] = {"form": RESTATED[form]}
-            other = replace(variant, **changes)
+        if (other := variant.restated()) is not None:
             prediction = predict(layer.weights, some, other, layer.features).numpy()
             parts["restated"].append({"prediction": prediction})
     return np.concatenate(outputs), {

@@ -70,6 +70,15 @@ class Variant:
         """W_0 of the reference model, shape (..., d, m): v_{N+1} φ(k_{N+1})ᵀ / D'."""
         return problem.outer(problem.query_value, problem.query_key_features)
 
+    @property
+    def starts_elsewhere(self) -> bool:
+        """Whether the paper gives no W_0 but that of Eq. 12, from which this does not start."""
+        return False
+
+    def restated(self) -> Variant | None:
+        """The variant that the paper takes this one for, where that has the same parameters."""
+        return None
+
     def loss(
         self, weight: Tensor, problem: DualProblem, samples: slice, eta: float, decay: float
     ) -> Tensor:

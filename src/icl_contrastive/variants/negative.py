@@ -52,6 +52,14 @@ class Negative(Variant):
         shifted = problem.query_value + self.beta * (positives - negatives)
         return problem.outer(shifted, problem.query_key_features)
 
+    @property
+    def starts_elsewhere(self) -> bool:
+        return self.form == "section_5.5"
+
+    def restated(self) -> Variant | None:
+        """Section 5.5 gives shifted scores as what Eq. 18 comes down to."""
+        return replace(self, form="section_5.5") if self.form == "eq18" else None
+
     def loss(
         self, weight: Tensor, problem: DualProblem, samples: slice, eta: float, decay: float
     ) -> Tensor:

@@ -26,10 +26,6 @@ class Regularized(Variant):
     form: Literal["eq14", "eq15"] = "eq15"
     alpha: float = 0.0
 
-    def __post_init__(self) -> None:
-        if self.form == "eq15" and self.alpha == 1:
-            raise ValueError("alpha = 1 leaves no W_0 for Eq. 15: it divides by 1 - alpha")
-
     @property
     def gradient_is_constant(self) -> bool:
         return self.alpha == 0
@@ -43,11 +39,22 @@ class Regularized(Variant):
         return replace(plain, offset=plain.offset - query)
 
     def initial_weight(self, problem: DualProblem) -> Tensor:
+        """Raises ValueError for Eq. 15 with α = 1."""
         weight = super().initial_weight(problem)
         if self.form == "eq14":
             return weight
+        if self.alpha == 1:
+            raise ValueError("alpha = 1 leaves no W_0 for Eq. 15: it divides by 1 - alpha")
         a = problem.query_attention[..., None, None]  # (..., 1, 1)
         return weight * (a - self.alpha) / ((1 - self.alpha) * a)
+
+    @property
+    def starts_elsewhere(self) -> bool:
+        return self.form == "eq15"
+
+    def restated(self) -> Variant | None:
+        """Section 4.1 gives Eq. 15 as Eq. 14 of all tokens."""
+        return replace(self, form="eq15") if self.form == "eq14" else None
 
     def loss(
         self, weight: Tensor, problem: DualProblem, samples: slice, eta: float, decay: float
