@@ -51,7 +51,7 @@ ROWS = [
         "SIGKILL of Snakemake",
         "while it builds the graph, while steps run, as jobs end, each with a random delay; its "
         "orphaned jobs are killed too, or left to end, or still at work during the next run",
-        6,
+        12,
         "The folder is locked, and the next run says so. After `--unlock`, `--rerun-incomplete` "
         "goes on; in the end all artifacts are byte-identical to those of an undisturbed run.",
         NOTHING,
@@ -60,7 +60,7 @@ ROWS = [
     Row(
         "SIGKILL of a running job",
         "of the process that computes, as the kernel does when memory is short",
-        4,
+        8,
         "Snakemake names the job and its log and ends when the others have; run again, it goes on "
         "to the same bytes. No lock, no partial artifact.",
         NOTHING,
@@ -77,9 +77,9 @@ ROWS = [
     ),
     Row(
         "SIGINT (Ctrl-C)",
-        "twice to all processes, as a terminal does, twice to Snakemake alone, which waits for its "
-        "running jobs",
-        4,
+        "half of them to all processes, as a terminal does, half to Snakemake alone, which waits "
+        "for its running jobs",
+        8,
         "Snakemake ends by itself, leaving no process and no lock; `--rerun-incomplete` goes on to "
         "the same bytes.",
         NOTHING,

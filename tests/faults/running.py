@@ -164,6 +164,16 @@ class Running:
                 found.append(process)
         return found
 
+    def kill_a_step(self) -> bool:
+        """Send SIGKILL to a process that computes, if there is one."""
+        for process in self.steps():
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue  # it was quicker
+            return True
+        return False
+
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something that must come before the run ends."""
 
