@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of one layer, each (..., d, d); augmentations (..., layers, d, d) or None.
+    """Weights of one layer, each (..., d_out, d); augmentations (..., layers, d, d) or None.
+
+    In the paper d_out is d; W_V may have another number of rows than W_Q and W_K.
 
     ``scale`` is the factor on keys and queries, (...); None is d_out^(−1/4), see ``project``.
     """
@@ -63,7 +65,7 @@ def project(weights: Weights, tokens: Tensor) -> Projections:
     The scaling is that of section 3.1: the product of a scaled query and a scaled key carries
     the 1/√d_out of Eq. 1, so that φ needs none.
     """
-    scale: float | Tensor = tokens.shape[-1] ** -0.25
+    scale: float | Tensor = weights.W_Q.shape[-2] ** -0.25
     if weights.scale is not None:
         scale = weights.scale[..., None, None]
     return Projections(
@@ -154,6 +156,11 @@ def predict(
 ) -> Tensor:
     """ĥ_{N+1} of the variant's layer (Eq. 2, 14–18), (..., n, d) → (..., d).
 
-    Without features the attention is the exact softmax.
+    Without features the attention is the exact softmax. Raises ValueError if the weights have
+    other augmentations than the variant.
     """
+    for name, layers in (("g1", weights.g1), ("g2", weights.g2)):
+        there, asked = 0 if layers is None else layers.shape[-3], getattr(variant, name)
+        if there != asked:
+            raise ValueError(f"{name}: the variant has {asked} layers, the weights have {there}")
     return read_out(weights, tokens, variant.mixing(tokens.shape[-2] - 1), features)

@@ -128,8 +128,11 @@ def descend(
     ``full_batch`` is one step on all N demonstrations with η_gd = η_loss (Eq. 10).
     ``single_sample`` is ``epochs`` = N_CL passes of N steps on one demonstration each, with
     η_gd = η_loss / N_CL (A.3). In the latter, a regularizer acts in full at every step;
-    ``single_sample_shared_decay`` shares it over the N steps of a pass.
+    ``single_sample_shared_decay`` shares it over the N steps of a pass. Raises ValueError for
+    another scheme.
     """
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme {scheme!r}: must be one of {', '.join(SCHEMES)}")
     n = problem.values.shape[-2]
     if scheme == "full_batch":
         batches, eta, decay = [slice(0, n)], eta_loss, 1.0

@@ -30,6 +30,7 @@ from icl_contrastive.attention import (
     query_attention,
     score_ranks,
 )
+from icl_contrastive.dual import descend, dual_problem
 from icl_contrastive.features.base import FEATURE_BLOCK, ExponentialFeatures
 from icl_contrastive.variants import Mixing, build_variant
 
@@ -74,6 +75,30 @@ def test_exact_layer_is_scaled_dot_product_attention(
     )
     ones = torch.ones(shape[:-1], dtype=torch.float64)
     torch.testing.assert_close(attention.sum(-2), ones)  # every query's column
+
+
+def test_a_head_of_fewer_dimensions_than_its_tokens_is_scaled_by_its_own(
+    generator: torch.Generator,
+) -> None:
+    weights = Weights(*normal(generator, 2, 4, D), normal(generator, 7, D))
+    tokens = normal(generator, 5, 16, D)
+    q, k, v = (tokens @ w.mT for w in (weights.W_Q, weights.W_K, weights.W_V))
+    expected = scaled_dot_product_attention(q, k, v)[:, -1]
+    exact = build_variant({"model": "softmax", "attention": "exact"})
+    torch.testing.assert_close(
+        predict(weights, tokens, exact, None), expected, rtol=1e-12, atol=1e-13
+    )
+    features = features_of(generator, 40, 4)
+    plain = build_variant({"model": "softmax"})
+    reference = descend(dual_problem(weights, tokens, features), plain, "full_batch", 1).prediction
+    torch.testing.assert_close(predict(weights, tokens, plain, features), reference)
+
+
+def test_augmentations_that_are_not_there_are_told(generator: torch.Generator) -> None:
+    weights, tokens = weights_of(generator), normal(generator, 3, 16, D)
+    augmented = build_variant({"model": "augmented", "g1": 1})
+    with pytest.raises(ValueError, match="g1: the variant has 1 layers, the weights have 0"):
+        predict(weights, tokens, augmented, None)
 
 
 def test_prediction_without_features_is_the_last_token_of_that_layer(

@@ -837,10 +837,26 @@ def test_every_claim_of_the_paper_can_be_evaluated() -> None:
         assert (table[column].str.len() > 0).all()
 
 
+def test_no_deviation_at_all_is_none() -> None:
+    assert verdicts("eq15_is_eq14", of_equivalence(np.zeros(10))) == {"reproduced"}
+
+
 def test_no_verdict_is_typed() -> None:
-    fields = {"id", "section", "kind", "claim", "paper", "measure", "criterion", "where"}
+    """But those of the first run, where a criterion was changed since."""
+    fields = {"id", "section", "kind", "claim", "paper", "measure", "criterion", "where", "changed"}
     for entry in CLAIMS["claims"]:
         assert set(entry) <= fields
+        assert set(entry.get("changed", {})) <= {"how", "first_verdict"}
+
+
+def test_a_changed_claim_keeps_its_first_verdict(evidence: Evidence) -> None:
+    changed = {"how": "Looser: it was 0.", "first_verdict": "partly"}
+    settings, claims = read_claims(entries(POORER, EXACT | {"changed": changed}))
+    table = evaluate(claims, evidence, settings, seed=1)
+    assert list(table["changed"]) == ["", "Looser: it was 0."]
+    assert list(table["first_verdict"]) == ["", "partly"]
+    with pytest.raises(ClaimError, match="exact: TypeError: first_verdict is one of"):
+        read_claims(entries(EXACT | {"changed": changed | {"first_verdict": "yes"}}))
 
 
 def test_all_identities_are_judged_alike() -> None:

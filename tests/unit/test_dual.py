@@ -126,6 +126,12 @@ def test_identity_holds_for_any_feature_map(model: dict[str, Any]) -> None:
     assert signs == {-1.0, 1.0}
 
 
+def test_another_scheme_is_refused() -> None:
+    case = make_case({"model": "softmax"}, 0)
+    with pytest.raises(ValueError, match="'fullbatch': must be one of full_batch, single_sample"):
+        descend(problem_of(case), case.variant, "fullbatch", 1)  # type: ignore[arg-type]
+
+
 # Each part of the dual
 
 

@@ -23,7 +23,14 @@ from icl_contrastive.report.captions import NUMBERS, caption_numbers, write_capt
 from icl_contrastive.report.contradictions import NUMBERS as CONTRADICTIONS
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.numbers import CaptionNumbers
-from icl_contrastive.report.page import VERDICTS, Results, count_verdicts, render, tally
+from icl_contrastive.report.page import (
+    VERDICTS,
+    Results,
+    count_changes,
+    count_verdicts,
+    render,
+    tally,
+)
 from icl_contrastive.report.provenance import Provenance, job_seconds, trace
 
 from .results import CLAIMS, ROOT, TEXTS, write_results
@@ -299,6 +306,17 @@ def test_links_lead_somewhere(page: str) -> None:
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
 
 
+def test_verdicts_that_have_moved_are_counted() -> None:
+    moves = [
+        ("partly", "reproduced"),
+        ("not reproduced", "partly"),
+        ("reproduced", "partly"),
+        ("partly", "partly"),
+        ("", "reproduced"),
+    ]
+    assert count_changes(moves) == (4, 2, 1)
+
+
 def test_the_policy_allows_the_page_s_own_code(page: str) -> None:
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
     assert policy is not None
@@ -315,10 +333,14 @@ def test_claims_are_shown_with_word_and_sign(page: str) -> None:
         assert f"{verdict.sign} {verdict.word}" in shown
     assert (
         "3 statements that a run can check by measurement. Of these, 0 are reproduced here, 1 "
-        "partly, and 1 not; 1 could not be tested. Apart from these, 1 of 1 identity that it "
-        "states, which algebra decides whatever the layers have learned, holds to rounding."
+        "partly, and 1 not; 1 could not be tested. Apart from these, 1 of 1 identity, which "
+        "algebra decides whatever the layers have learned, holds to rounding."
     ) in shown
-    assert "changed after the first full run" in shown
+    assert (
+        "After the first full run had shown its results, this was changed for 1 statement, where "
+        "it is said how; 0 of these verdicts are better since, 1 worse."
+    ) in shown
+    assert "Stricter: it was less. Verdict of the first full run: reproduced." in shown
     for claim in CLAIMS:
         kind = "identity · " if claim["kind"] == "identity" else ""
         assert f"Section {claim['section']} · {kind}{claim['id']}" in shown

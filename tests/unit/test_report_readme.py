@@ -16,8 +16,20 @@ from .results import ROOT, read_config
 SUMMARY: Summary = {
     "digest": "",
     "claims": [
-        {"id": "one", "claim": "|a| is exact.", "kind": "identity", "verdict": "reproduced"},
-        {"id": "two", "claim": "It is fast.", "kind": "measured", "verdict": "not reproduced"},
+        {
+            "id": "one",
+            "claim": "|a| is exact.",
+            "kind": "identity",
+            "verdict": "reproduced",
+            "first_verdict": "partly",
+        },
+        {
+            "id": "two",
+            "claim": "It is fast.",
+            "kind": "measured",
+            "verdict": "not reproduced",
+            "first_verdict": "",
+        },
     ],
     "figures": [
         {"name": "figure_1", "title": "Figure 1. What it is.", "seconds": 61},
@@ -50,7 +62,11 @@ def test_blocks_hold_what_the_summary_says() -> None:
     words = " ".join(text.split())
     assert (
         "Of 1 statement of the paper that a run can measure: **0 reproduced, 0 partly, 1 not "
-        "reproduced**. Apart from these, 1 of 1 identity that the paper states" in words
+        "reproduced**. Apart from these, 1 of 1 identity, which algebra" in words
+    )
+    assert (
+        "After the first full run had shown its results, they were changed for 1 statement, where "
+        "it is said how; 1 of these verdicts is better since, 0 worse." in words
     )
     assert "| `one` | \\|a\\| is exact. | identity | ✓ reproduced |" in text
     assert "| Figure 1 | `figure_1` | What it is | 61 s |" in text

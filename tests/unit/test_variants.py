@@ -169,6 +169,9 @@ def test_gradient_takes_the_choice_of_negatives_for_constant() -> None:
         ({"model": "unknown"}, KeyError),
         ({"model": "softmax", "alpha": 1.0}, TypeError),
         ({"model": "augmented"}, ValueError),
+        ({"model": "augmented", "g1": 1, "attention": "softmax"}, ValueError),
+        ({"model": "regularized", "form": "Eq14", "alpha": 0.1}, ValueError),
+        ({"model": "negative", "form": "5.5"}, ValueError),
     ],
 )
 def test_impossible_variants_are_refused(model: dict[str, Any], error: type[Exception]) -> None:

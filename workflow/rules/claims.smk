@@ -8,7 +8,7 @@ Out: results/tables/claims.csv, a row with a verdict for each claim.
 rule claims:
     input:
         code=code("steps.claims"),
-        claims=project_file("workflow/claims.yaml"),
+        claims=[project_file("workflow/claims.yaml")],
         tables=expand("results/tables/{table}.csv", table=experiment.claim_tables),
     output:
         report(
@@ -33,4 +33,4 @@ rule claims:
         "python -m icl_contrastive.steps.claims"
         " @<(printf '%s\\n' --config {params.config:q})"
         " --claims {input.claims:q} --tables {input.tables:q} --output {output:q}"
-        " --code {input.code:q} 2> {log:q}"
+        " --code {input.code:q} {input.claims:q} 2> {log:q}"

@@ -158,6 +158,9 @@ def digest(files):
     return code_digest(map(Path, files))
 
 
+MADE_OF = ("code", "own", "claims")  # inputs whose digest the steps record
+
+
 def made_by(path):
     """What an artifact's log says of its making, its rule, and what would make it now."""
     from icl_contrastive.manifest import record_in  # likewise
@@ -168,7 +171,7 @@ def made_by(path):
     files = producer.expand_input(wildcards)[0]
     now = {
         "config": json.loads(config(wildcards) if callable(config) else config),
-        "code": digest((*files.code, *files.get("own", []))),
+        "code": digest(tuple(file for kind in MADE_OF for file in files.get(kind, []))),
     }
     log = Path(producer.expand_log(wildcards)[0])
     return record_in(log) | {"rule": producer.name, "now": now}

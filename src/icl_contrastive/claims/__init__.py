@@ -55,6 +55,8 @@ COLUMNS = (
     "verdict",
     "where",
     "note",
+    "changed",
+    "first_verdict",
 )
 
 
@@ -75,6 +77,8 @@ class Claim:
         measure: name of the measure, and its arguments.
         criterion: when it counts as reproduced.
         where: the figure or table to look at.
+        changed: how measure or criterion were changed after the first full run, may be empty.
+        first_verdict: if so, the verdict of that run.
     """
 
     id: str
@@ -86,6 +90,8 @@ class Claim:
     arguments: dict[str, Any]
     criterion: Criterion
     where: str
+    changed: str = ""
+    first_verdict: str = ""
 
     @property
     def measured(self) -> str:
@@ -145,6 +151,11 @@ def _read_claim(entry: Mapping[str, Any]) -> Claim:
         measure = arguments.pop("name")
         inspect.signature(MEASURES[measure].effects).bind(None, **arguments)
         criterion = build_criterion(rest.pop("criterion"))
+        if "changed" in rest:
+            change = rest["changed"]
+            rest |= {"changed": change["how"], "first_verdict": change["first_verdict"]}
+            if rest["first_verdict"] not in get_args(Verdict):
+                raise TypeError(f"first_verdict is one of {', '.join(get_args(Verdict))}")
         claim = Claim(**rest, measure=measure, arguments=arguments, criterion=criterion)
     except (KeyError, TypeError) as error:
         raise ClaimError(f"{name}: {type(error).__name__}: {error}") from error
@@ -189,6 +200,8 @@ def evaluate(
             "criterion": claim.criterion.describe(settings),
             "paper": claim.paper,
             "where": claim.where,
+            "changed": claim.changed,
+            "first_verdict": claim.first_verdict,
         }
         if claim.id in findings:
             ours = findings[claim.id].ours

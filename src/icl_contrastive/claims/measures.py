@@ -77,10 +77,15 @@ def _models_if_any(evidence: Evidence, query: Query, setting: str) -> list[Model
 
 
 def deviation(evidence: Evidence, of: Query, scheme: str, setting: Query) -> list[Effect]:
-    """Median relative error of every run."""
+    """Median relative error of every run; none at all counts as one of rounding."""
     name = evidence.setting(setting)
+    rounding = np.finfo(np.float64).epsneg
     return [
-        Effect(model.label, _by_run(rows, "relative_error", "median"), "ratio")
+        Effect(
+            model.label,
+            np.maximum(_by_run(rows, "relative_error", "median"), rounding),
+            "ratio",
+        )
         for model in evidence.models(of, name)
         for rows in [evidence.table("equivalence", setting=name, variant=model.name, scheme=scheme)]
     ]

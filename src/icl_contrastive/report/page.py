@@ -76,6 +76,8 @@ class ClaimRow:
     verdict: Verdict
     places: list[Place]
     note: str
+    changed: str
+    first_verdict: str
 
 
 @dataclass(frozen=True)
@@ -175,14 +177,15 @@ def _claim_row(row: Mapping[Any, str], experiment: Experiment) -> ClaimRow:
         for name in ("ours", "interval_low", "interval_high", "p_value", "p_corrected")
     )
     texts = ("id", "section", "claim", "kind", "paper", "measure", "criterion")
+    may_be_absent = ("note", "changed", "first_verdict")
     return ClaimRow(
         **{name: row[name] for name in texts},
+        **{name: row.get(name, "") for name in may_be_absent},
         ours=ours if row["ours"] else "",
         interval=f"{low} to {high}" if row["interval_low"] else "",
         p_value=f"{p_value}, corrected {corrected}" if row["p_value"] else "",
         verdict=VERDICTS[row["verdict"]],
         places=[_place(text, experiment) for text in row["where"].split(", ") if text],
-        note=row.get("note", ""),
     )
 
 
@@ -224,6 +227,27 @@ def tally(verdicts: Iterable[tuple[str, str]]) -> Tally:
     return Tally(count_verdicts(kinds["measured"]), len(identities), identities.count("reproduced"))
 
 
+class Changes(NamedTuple):
+    """What became of verdicts whose criterion was changed after the first full run.
+
+    Attributes:
+        claims: how many there are.
+        better: how many have a better verdict since.
+        worse: how many have a worse one.
+    """
+
+    claims: int
+    better: int
+    worse: int
+
+
+def count_changes(verdicts: Iterable[tuple[str, str]]) -> Changes:
+    """Count claims, each given by its first verdict, empty if nothing was changed, and its own."""
+    order = list(VERDICTS)
+    moves = [order.index(now) - order.index(first) for first, now in verdicts if first]
+    return Changes(len(moves), sum(move < 0 for move in moves), sum(move > 0 for move in moves))
+
+
 def render(
     results: Results, texts: Path, statistics: Mapping[str, float], provenance: Provenance
 ) -> str:
@@ -255,6 +279,7 @@ def render(
         verdicts=VERDICTS,
         claims=claims,
         tally=tally((claim.kind, claim.verdict.name) for claim in claims),
+        changes=count_changes((claim.first_verdict, claim.verdict.name) for claim in claims),
         counts=count_verdicts(claim.verdict.name for claim in claims),
         of_the_paper=[one for one in figures if one.name.startswith("figure_")],
         others=[one for one in figures if not one.name.startswith("figure_")],

@@ -26,7 +26,7 @@ import yaml
 from icl_contrastive.artifacts import write_atomically
 from icl_contrastive.config import read_experiment
 from icl_contrastive.report.contradictions import read_contradictions
-from icl_contrastive.report.page import VERDICTS, Results, label, tally
+from icl_contrastive.report.page import VERDICTS, Results, count_changes, label, tally
 from icl_contrastive.report.provenance import job_seconds
 from icl_contrastive.report.text import duration, many
 
@@ -75,7 +75,13 @@ def summarize(project: Path, jobs: str) -> Summary:
     return {
         "digest": digest(project),
         "claims": [
-            {"id": one.id, "claim": one.claim, "kind": one.kind, "verdict": one.verdict.name}
+            {
+                "id": one.id,
+                "claim": one.claim,
+                "kind": one.kind,
+                "verdict": one.verdict.name,
+                "first_verdict": one.first_verdict,
+            }
             for one in results.claims()
         ],
         "figures": [
@@ -124,6 +130,7 @@ def scorecard(summary: Summary) -> str:
     """How many claims are reproduced, and each claim's verdict."""
     claims = summary["claims"]
     counts, identities, exact = tally((claim["kind"], claim["verdict"]) for claim in claims)
+    changes = count_changes((claim["first_verdict"], claim["verdict"]) for claim in claims)
     counted = ", ".join(f"{count} {name}" for name, count in counts.items())
     rows = (
         (
@@ -136,12 +143,14 @@ def scorecard(summary: Summary) -> str:
     )
     paragraph = (
         f"Of {many(sum(counts.values()), 'statement')} of the paper that a run can measure: "
-        f"**{counted}**. Apart from these, {exact} of {many(identities, 'identity', 'identities')} "
-        "that the paper states, which algebra decides whatever the layers have learned, "
-        f"{'holds' if exact == 1 else 'hold'} to rounding. The criteria, and which of them were "
-        f"changed after the first full run and why, are in `{_CLAIMS}`; the numbers behind the "
-        "verdicts are in `results/tables/claims.csv`, and on one page with all figures in "
-        "`results/report.html` (`make report`)."
+        f"**{counted}**. Apart from these, {exact} of "
+        f"{many(identities, 'identity', 'identities')}, which algebra decides whatever the layers "
+        f"have learned, {'holds' if exact == 1 else 'hold'} to rounding. The criteria are in "
+        f"`{_CLAIMS}`. After the first full run had shown its results, they were changed for "
+        f"{many(changes.claims, 'statement')}, where it is said how; {changes.better} of these "
+        f"verdicts {'is' if changes.better == 1 else 'are'} better since, {changes.worse} worse. "
+        "The numbers behind the verdicts are in `results/tables/claims.csv`, and on one "
+        "page with all figures in `results/report.html` (`make report`)."
     )
     return (
         f"{_wrap(paragraph)}\n\n"

@@ -16,5 +16,6 @@ class Augmented(Variant):
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.g1 + self.g2 == 0:
             raise ValueError("an augmented variant needs g1 or g2: the number of GELU layers")

@@ -8,7 +8,7 @@ f(x) = W φ(x) (Eq. 8) with the variant's own loss and W_0. A variant is one fil
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,13 @@ class Variant:
     attention: Literal["kernel", "exact"] = "kernel"
     g1: int = 0
     g2: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a word that a parameter cannot be."""
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if get_origin(hint) is Literal and value not in get_args(hint):
+                raise ValueError(f"{name} {value!r}: must be one of {', '.join(get_args(hint))}")
 
     def mixing(self, n_demonstrations: int) -> Mixing:
         """The map from attention weights to coefficients."""
