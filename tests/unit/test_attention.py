@@ -80,7 +80,7 @@ def test_exact_layer_is_scaled_dot_product_attention(
 def test_a_head_of_fewer_dimensions_than_its_tokens_is_scaled_by_its_own(
     generator: torch.Generator,
 ) -> None:
-    weights = Weights(*normal(generator, 2, 4, D), normal(generator, 7, D))
+    weights = Weights(normal(generator, 4, D), normal(generator, 4, D), normal(generator, 7, D))
     tokens = normal(generator, 5, 16, D)
     q, k, v = (tokens @ w.mT for w in (weights.W_Q, weights.W_K, weights.W_V))
     expected = scaled_dot_product_attention(q, k, v)[:, -1]

@@ -7,24 +7,32 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from icl_contrastive.attention import Weights, predict
+from icl_contrastive.config import ConfigError, read_experiment
 from icl_contrastive.dual import descend, dual_problem
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.variants import Variant
 
 from .processes import python
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+
+
+def block(name: str) -> str:
+    """A block of code of the README, between comments that name it."""
+    text = README.read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {name}:begin -->\s*?\n( *```\w+\n.*?)```", text, re.DOTALL)
+    assert found is not None, name
+    return textwrap.dedent(found[1]).partition("\n")[2]
 
 
 @pytest.fixture
 def damped(tmp_path: Path) -> type[Variant]:
-    text = README.read_text(encoding="utf-8")
-    block = re.search(r"<!-- variant:begin -->\s*```python\n(.*?)```", text, re.DOTALL)
-    assert block is not None
     path = tmp_path / "damped.py"
-    path.write_text(textwrap.dedent(block[1]), encoding="utf-8")
+    path.write_text(block("variant"), encoding="utf-8")
     spec = importlib.util.spec_from_file_location("damped", path)
     assert spec is not None
     assert spec.loader is not None
@@ -54,8 +62,24 @@ def test_worked_example_is_exact(damped: type[Variant], gamma: float) -> None:
     torch.testing.assert_close(output, plain - (1 - gamma) * share, rtol=1e-10, atol=1e-12)
 
 
+def test_the_schema_takes_the_worked_example() -> None:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config["variants"]["damped"] = {"model": "damped", "learning_rate": 0.003, "settings": ["n15"]}
+    schema = yaml.safe_load(
+        (ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
+    )
+    entry = schema["properties"]["variants"]["additionalProperties"]
+    entry["properties"]["model"]["enum"].append("damped")
+    with pytest.raises(ConfigError, match=r"the schema has the model.*add \$defs\.damped"):
+        read_experiment(config, schema)
+    entry["allOf"] += yaml.safe_load(block("variant-condition"))
+    schema["$defs"] |= yaml.safe_load(block("variant-keys"))
+    experiment = read_experiment(config, schema)
+    assert experiment.variants["damped"].model == {"model": "damped", "gamma": 0.5}
+    config["variants"]["damped"]["gama"] = 1
+    with pytest.raises(ConfigError, match=r"variants\.damped\.gama"):
+        read_experiment(config, schema)
+
+
 def test_mathematics_of_ones_own() -> None:
-    text = README.read_text(encoding="utf-8")
-    block = re.search(r"<!-- mathematics:begin -->\s*```python\n(.*?)```", text, re.DOTALL)
-    assert block is not None
-    python("-c", block[1])
+    python("-c", block("mathematics"))

@@ -67,6 +67,17 @@ def test_a_family_that_is_not_there_is_told(project: Project) -> None:
     assert "Traceback" not in told
 
 
+def test_a_module_that_is_not_there_ends_the_run_before_any_job(project: Project) -> None:
+    (project.root / "wrong.yaml").write_text(
+        "variants: {softmax_wide: {features: {family: 'their_features:Wide'}}}", encoding="utf-8"
+    )
+    done = project.snakemake(TARGETS[0], *CONFIG, "wrong.yaml", "--dry-run")
+    assert done.returncode != 0
+    assert "error: there is no module 'their_features', which the config names" in done.stdout
+    assert f"in the working directory, {project.root}, or on PYTHONPATH" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_the_family_passes_the_tests_of_all(tmp_path: Path) -> None:
     (tmp_path / "my_features.py").write_text(block("family"), encoding="utf-8")
     (tmp_path / "test_wide.py").write_text(block("family-test"), encoding="utf-8")

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -52,9 +53,12 @@ def checked_experiment(config):
     """The experiment that the config describes; an invalid one ends the run here."""
     schema = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
     try:
-        return read_experiment(config, yaml.safe_load(schema.read_text(encoding="utf-8")))
+        experiment = read_experiment(config, yaml.safe_load(schema.read_text(encoding="utf-8")))
     except ConfigError as error:
         sys.exit(str(error))
+    trained = {experiment.features(variant)["family"] for variant in experiment.variants}
+    own_code(*sorted(trained))
+    return experiment
 
 
 def any_of(names):
@@ -94,7 +98,10 @@ def as_input(path):
 
 @cache
 def own_code(*families):
-    """Source files of the families that are the user's own, as inputs, where they can be found."""
+    """Source files of the families that are the user's own, as inputs, where they can be found.
+
+    One that is neither there nor installed ends the run here.
+    """
     folders = [os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     found = set()
     for name in filter(None, map(plug_in_module, families)):
@@ -104,6 +111,12 @@ def own_code(*families):
                 break
             except FileNotFoundError:
                 pass  # it may be in the next one, or an installed package
+        else:
+            if find_spec(name.partition(".")[0]) is None:
+                sys.exit(
+                    f"error: there is no module {name!r}, which the config names for a family of "
+                    f"features; it must lie in the working directory, {folders[0]}, or on PYTHONPATH"
+                )
     return sorted(found)
 
 

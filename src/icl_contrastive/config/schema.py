@@ -125,6 +125,9 @@ def with_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
             return value
         properties = part.get("properties", {})
         if "model" in properties:  # of variants: each kind of model has hyperparameters of its own
+            if value["model"] not in schema["$defs"]:
+                section = f"$defs.{value['model']}"
+                raise ConfigError([f"the schema has the model, but not its keys: add {section}"])
             properties = schema["$defs"][value["model"]]["properties"] | properties
         filled = {}
         for key, inner in properties.items():
@@ -196,7 +199,9 @@ def _explain(error: ValidationError, schema: Schema) -> Iterator[str]:
     else:
         hint = ""
         if error.validator == "type" and _looks_like_a_number(value):
-            hint = ", not text (YAML takes 1e-10 for text: write 1.0e-10)"
+            hint = ", not text"
+            if "e" in value.lower():
+                hint += " (YAML takes 1e-10 for text: write 1.0e-10)"
         yield f"{key or 'config'}: {show(value)} is not allowed; must be {_allowed(here)}{hint}"
 
 
