@@ -85,12 +85,17 @@ def test_a_table_edited_by_hand_never_enters_the_manifest(project: Project) -> N
     assert project.artifacts() == before
 
 
-def test_what_another_config_made_never_enters_the_manifest(project: Project) -> None:
-    """Where nobody knows any more what made the results, Snakemake takes them as they are."""
+def forget(project: Project) -> None:
+    """Leave nothing to tell what results were made with, and one of them to be made again."""
     shutil.rmtree(project.root / ".snakemake")
     (project.root / "results/figures/figure_8.png").unlink()
     for path in project.root.rglob("*"):
         os.utime(path, (0, 0))  # without metadata, times decide, and other tests have changed them
+
+
+def test_what_another_config_made_never_enters_the_manifest(project: Project) -> None:
+    """Where nobody knows any more what made the results, Snakemake takes them as they are."""
+    forget(project)
     done = project.snakemake(*SMOKE, "--config", "seed=1")
     assert done.returncode != 0
     assert "not made with what the config and the code now are:" in done.stdout
@@ -98,3 +103,12 @@ def test_what_another_config_made_never_enters_the_manifest(project: Project) ->
     assert (
         "results/figures/" not in done.stdout.partition("not made with")[2].partition("delete")[0]
     )
+
+
+def test_verdicts_by_other_criteria_never_enter_the_manifest(project: Project) -> None:
+    claims = project.root / "workflow/claims.yaml"
+    claims.write_text(claims.read_text("utf-8").replace("level: 0.05", "level: 0.01"), "utf-8")
+    forget(project)
+    done = project.snakemake(*SMOKE)
+    assert done.returncode != 0
+    assert "  results/tables/claims.csv (code)\n" in done.stdout
