@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -26,7 +27,6 @@ from ..project import ROOT, Project
 Config = dict[str, Any]
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
-SCHEMA_ALONE = Draft202012Validator(SCHEMA)
 TEXT = (ROOT / "config.yaml").read_text(encoding="utf-8")
 
 
@@ -334,15 +334,21 @@ def test_a_variant_has_the_features_of_all_but_for_its_own(config: Config) -> No
 # The schema
 
 
+def resolved(part: Config) -> Config:
+    """The part with what it refers to."""
+    if "$ref" not in part:
+        return part
+    inner = {key: value for key, value in part.items() if key != "$ref"}
+    definition: Config = SCHEMA["$defs"][part["$ref"].split("/")[-1]]
+    return definition | inner
+
+
 def parts(schema: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every key that the schema knows, with what it says of it."""
     for name, part in schema.get("properties", {}).items():
         if part is not True:
-            resolved = (
-                SCHEMA["$defs"][part["$ref"].split("/")[-1]] | part if "$ref" in part else part
-            )
-            yield f"{key}{name}", resolved
-            yield from parts(resolved, f"{key}{name}.")
+            yield f"{key}{name}", resolved(part)
+            yield from parts(resolved(part), f"{key}{name}.")
     if isinstance(schema.get("additionalProperties"), dict):
         yield from parts(schema["additionalProperties"], f"{key}*.")
 
@@ -461,17 +467,131 @@ def test_any_config_is_accepted_or_refused_in_words(edits: list[tuple[Any, Any]]
     assert all(": " in line and "\n" not in line for line in found)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(path=st.sampled_from(list(paths(yaml.safe_load(TEXT)))), value=JSON)
-def test_what_the_schema_forbids_is_refused_by_its_key(path: tuple[Any, ...], value: Any) -> None:
+# Whatever the schema knows
+
+Place = tuple[tuple[str | int, ...], Config]
+"""A key's path, and what the schema says of its value."""
+
+NEW = "another"
+
+
+def places(part: Any, here: Any, path: tuple[str | int, ...] = ()) -> Iterator[Place]:
+    """Every place of the schema, with names of the config, one for each kind, and a new one.
+
+    Args:
+        part: of the schema.
+        here: what the config says there, if it does.
+        path: of that part.
+    """
+    part = resolved(part)
+    if path:
+        yield path, part
+    named = here if isinstance(here, dict) else {}
+    for name, inner in part.get("properties", {}).items():
+        if inner is not True:
+            yield from places(inner, named.get(name), (*path, name))
+    if isinstance(part.get("additionalProperties"), dict):
+        kinds = {one["model"]: name for name, one in named.items() if "model" in one}
+        for name in [*(kinds.values() or list(named)[:1]), NEW]:
+            yield from places(part["additionalProperties"], named.get(name), (*path, name))
+    for branch in part.get("allOf", []):
+        if named and Draft202012Validator(branch["if"]).is_valid(named):
+            then = resolved(branch["then"])
+            yield from (place for place in places(then, here, path) if place[0] != path)
+    if "items" in part:
+        yield (*path, 0), resolved(part["items"])
+
+
+PLACES = list(places(SCHEMA, yaml.safe_load(TEXT)))
+
+
+def test_every_key_of_the_schema_has_a_place() -> None:
+    known = {part.get("description") for _, part in PLACES}
+    assert known >= {part["description"] for _, part in ALL_PARTS}
+
+
+FINITE = JSON.filter(lambda value: "nan" not in repr(value) and "inf" not in repr(value))
+
+
+def values(part: Config) -> st.SearchStrategy[Any]:
+    """What a part of the schema allows, what it just does not, and anything else."""
+    part = resolved(part)
+    drawn = [FINITE]
+    if "enum" in part:
+        drawn += [st.sampled_from(part["enum"]), st.sampled_from(part["enum"]).map(lambda v: [v])]
+        drawn += [st.sampled_from(part["enum"]).map(lambda v: f"{v} ")]
+    limits = [
+        part[key] for key in ("const", "minimum", "exclusiveMinimum", "maximum") if key in part
+    ]
+    drawn += [st.sampled_from([v - 1, v - 0.5, v, v + 0.5, v + 1, f"{v}"]) for v in limits]
+    types = part["type"] if isinstance(part.get("type"), list) else [part.get("type")]
+    if "integer" in types:
+        drawn += [st.integers(part.get("minimum", 0), part.get("maximum", 3000))]
+        drawn += [st.just(2**63 - 1)]
+    if "number" in types:
+        drawn += [st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([0, -0.0])]
+    if "string" in types:
+        drawn += [st.sampled_from(["n15", "n31", "softmax", "negative", "exact_softmax", "oprf"])]
+    if "boolean" in types:
+        drawn += [st.booleans(), st.sampled_from([0, 1, "true"])]
+    if "array" in types:
+        lists = st.lists(values(part["items"]), max_size=3)
+        drawn += [lists, lists.map(lambda several: 2 * several)]
+    if "object" in types:
+        keys = {
+            name: values(inner)
+            for name, inner in part.get("properties", {}).items()
+            if inner is not True
+        }
+        required = {name: keys.pop(name) for name in part.get("required", [])}
+        drawn += [
+            st.fixed_dictionaries(required, optional=keys),
+            st.fixed_dictionaries({}, optional=keys | required | {"unknown": FINITE}),
+        ]
+        if isinstance(part.get("additionalProperties"), dict):
+            names = st.sampled_from(["n15", "softmax", "oprf", NEW, "a b"])
+            drawn += [st.dictionaries(names, values(part["additionalProperties"]), max_size=2)]
+    return st.one_of(drawn)
+
+
+def put(config: Config, path: tuple[Any, ...], value: Any) -> None:
+    """Set a value, and what is above it where that is not there."""
+    part: Any = config
+    for key, below in pairwise(path):
+        if below == 0 and not isinstance(part.get(key), list):
+            part[key] = []
+        part = part.setdefault(key, {})
+    if isinstance(part, list):
+        part[:1] = [value]
+    else:
+        part[path[-1]] = value
+
+
+def dotted(path: Iterable[Any]) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)[1:]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: dotted(place[0]))
+@settings(max_examples=6, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_what_the_schema_forbids_is_refused_by_its_key(place: Place, data: st.DataObject) -> None:
+    path, part = place
+    value = data.draw(values(part))
     config = yaml.safe_load(TEXT)
-    part = config
-    for key in path[:-1]:
-        part = part[key]
-    part[path[-1]] = value
-    assume(not SCHEMA_ALONE.is_valid(config))
-    parent = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path[:-1])[1:]
-    assert all(line.startswith(parent) for line in problems(config))
+    put(config, path, value)
+    found: list[str] = []
+    try:
+        read_experiment(config, SCHEMA)
+    except ConfigError as error:
+        found = error.problems
+    keys = "|".join(SCHEMA["properties"])
+    assert all(re.match(rf"({keys})\b.*: ", line) for line in found), found
+    schema = part | {"$defs": SCHEMA["$defs"]}
+    for wrong in Draft202012Validator(schema).iter_errors(value):
+        key = dotted([*path, *wrong.absolute_path])
+        inside = wrong.validator in ("required", "additionalProperties")
+        inside |= "propertyNames" in wrong.absolute_schema_path
+        assert any(line.startswith(f"{key}." if inside else f"{key}:") for line in found), found
 
 
 # Files
