@@ -31,6 +31,19 @@ def declared(project: Project, *arguments: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(jobs, orient="index").sort_index()
 
 
+def test_every_rule_declares_what_it_needs_and_where_it_tells() -> None:
+    """Snakemake has defaults for what is left out, and does not show them."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk")]
+    start = re.compile(r"^ *(?=rule |rule:|use rule )", re.MULTILINE)
+    rules = [rule for text in texts for rule in start.split(text)[1:]]
+    assert len(rules) > 15
+    for rule in rules:
+        keys = set(re.findall(r"^ +(\w+):", rule, re.MULTILINE))
+        inherited = {"threads"} if rule.startswith("use rule ") else set()
+        assert {"threads", "resources", "benchmark", "log"} - inherited <= keys, rule
+        assert re.search(r"resources:\n +\*\*(table_needs|needs\(.+\)),\n", rule), rule
+
+
 def test_every_job_of_the_smoke_run_got_by_with_what_it_declares(smoke: Project) -> None:
     jobs = declared(smoke)
     assert (jobs["threads"] == 1).all()
