@@ -16,6 +16,7 @@ from icl_contrastive.artifacts import (
     load_tensors,
 )
 from icl_contrastive.config import ConfigError, check_file, read_experiment
+from icl_contrastive.manifest import EditedArtifactError, record_in, write_manifest
 from icl_contrastive.verify import verify
 
 from ..project import ROOT, Project
@@ -82,12 +83,22 @@ def listed(smoke: Project, tmp_path: Path) -> Path:
     return folder
 
 
-def put(listed: Path, name: str, contents: bytes) -> Path:
-    """Put a damaged table there, which must be named by who compares it with the manifest."""
+def put(listed: Path, name: str, contents: bytes, wrote: dict[str, str]) -> Path:
+    """Put a damaged table there, which `make verify` and the manifest's job must name."""
     path = listed / "tables" / f"{name}.csv"
     path.write_bytes(contents)
     assert verify(listed).damaged == [f"tables/{name}.csv"]
+    with pytest.raises(EditedArtifactError, match=rf"tables/{name}\.csv"):
+        write_manifest(listed / "manifest.json", {path: {"wrote": wrote}})
     return path
+
+
+def checksums(smoke: Project, name: str) -> dict[str, str]:
+    """Those of what the table's job wrote, from its log, as the manifest's job takes them."""
+    record = record_in(smoke.root / f"results/logs/tables/{name}.log")
+    wrote: dict[str, str] = record["wrote"]
+    assert wrote.keys() == {f"{name}.csv"}
+    return wrote
 
 
 @pytest.mark.fault("A table cut at the end of a row")
@@ -95,9 +106,9 @@ def test_tables_without_their_last_rows(smoke: Project, listed: Path, strike: St
     rng = random.Random(8)
     for name in TABLES:
         whole = (smoke.root / "results/tables" / f"{name}.csv").read_bytes()
-        rows = whole.splitlines(keepends=True)
+        rows, wrote = whole.splitlines(keepends=True), checksums(smoke, name)
         for count in rng.choices(range(2, len(rows)), k=10):  # the header and one row or more
-            path = put(listed, name, b"".join(rows[:count]))
+            path = put(listed, name, b"".join(rows[:count]), wrote)
             assert len(load_table(path)) < len(rows) - 1
             strike()
             path.unlink()
@@ -109,9 +120,9 @@ def test_flipped_bits_in_tables(smoke: Project, listed: Path, strike: Strike) ->
     found = unseen = 0
     for name in TABLES:
         path = smoke.root / "results/tables" / f"{name}.csv"
-        whole, right = path.read_bytes(), load_table(path)
+        whole, right, wrote = path.read_bytes(), load_table(path), checksums(smoke, name)
         for at in positions(len(whole), 40, 6):
-            damaged = put(listed, name, flipped(whole, at, at % 8))
+            damaged = put(listed, name, flipped(whole, at, at % 8), wrote)
             try:
                 table = load_table(damaged, map(str, right))
             except (DamagedArtifactError, OtherArtifactError):
@@ -134,19 +145,22 @@ def test_damaged_config(tmp_path: Path, strike: Strike) -> None:
     damages = [whole[:cut] for cut in positions(len(whole), 19, 4)] + [b""]
     damages += [flipped(whole, at, at % 8) for at in positions(len(whole), 60, 5)]
     refused = changed = 0
+    lines: list[str] = []
     for damage in damages:
         path = tmp_path / "config.yaml"
         path.write_bytes(damage)
         try:
             check_file(path)
             experiment = read_experiment(yaml.safe_load(damage) or {}, schema)
-        except ConfigError:
+        except ConfigError as error:
             refused += 1
+            lines += error.problems
         else:
             changed += experiment.config != right
         strike()
     assert refused > changed  # and the rest was in comments
     assert refused > len(damages) / 2
+    assert all(": " in line for line in lines)
 
 
 def cut(path: Path) -> None:
