@@ -68,7 +68,8 @@ ROWS = [
     ),
     Row(
         "SIGKILL in the middle of a write",
-        "after 0, 1, 50, 99 and 100 % of the bytes, before the rename",
+        "of a program that writes as all steps do, without Snakemake: after 0, 1, 50, 99 and 100 % "
+        "of the bytes, before the rename",
         5,
         "The artifact is absent or the old one. A hidden file `.<name>.<random>.<suffix>` stays "
         "behind, which nothing reads and which may be deleted.",
@@ -106,8 +107,9 @@ ROWS = [
     ),
     Row(
         "A job over its time",
-        "SIGTERM and SIGXCPU to the step, as batch systems send them",
-        2,
+        "SIGTERM and SIGXCPU to the step, as batch systems send them, with `--retries`; SIGTERM "
+        "without",
+        3,
         "With `--retries`, “Trying to restart job”, and the same bytes; without, as with SIGKILL "
         "of a job. On one's own machine nothing enforces `runtime`.",
         NOTHING,
@@ -134,7 +136,8 @@ ROWS = [
     ),
     Row(
         "A job over its memory",
-        "an address space of 8 GiB, filled by numpy and by torch",
+        "an address space of 8 GiB, without Snakemake: too small for the data of a step, and for "
+        "a tensor of torch in a program that is run as steps are",
         2,
         "`error: out of memory (…); run fewer jobs at once or on a larger machine`, in one line, "
         "and no artifact.",
@@ -170,7 +173,7 @@ ROWS = [
     ),
     Row(
         "A cut, a flipped bit or nothing at all in a safetensors file",
-        "at random places of header and data of five artifacts",
+        "at random places of header and data of five artifacts, read without Snakemake",
         400,
         "`error: results/… is damaged (…); delete it and run again to make it anew`: every one is "
         "found, since each file carries a checksum.",
@@ -179,7 +182,7 @@ ROWS = [
     ),
     Row(
         "A cut or nothing at all in a table",
-        "at random places of five tables, but not at the end of a row",
+        "at random places of five tables, but not at the end of a row; read without Snakemake",
         200,
         "The same message: every one is found.",
         NOTHING,
@@ -187,30 +190,31 @@ ROWS = [
     ),
     Row(
         "A table cut at the end of a row",
-        "at random rows of five tables",
+        "at random rows of five tables, read without Snakemake",
         50,
         "What is left is a table, which whoever reads it takes for whole, as it has no checksum of "
-        "its own. `make verify` names every one, and so does the end of a whole run that makes "
-        "anything of it.",
+        "its own. The check of `make verify` names every one, and so does that of the manifest's "
+        "job, with which a whole run ends that makes anything of it.",
         "the table, until one of them names it",
         f"{DAMAGE}::test_tables_without_their_last_rows",
     ),
     Row(
         "A flipped bit in a table",
-        "at random places of five tables",
+        "at random places of five tables, read without Snakemake",
         200,
         "Some are told by whoever reads the table; the others, such as a digit that became "
-        "another, are not. `make verify` names every one, and so does the end of a whole run that "
-        "makes anything of it.",
+        "another, are not. The check of `make verify` names every one, and so does that of the "
+        "manifest's job, with which a whole run ends that makes anything of it.",
         "the table, until one of them names it",
         f"{DAMAGE}::test_flipped_bits_in_tables",
     ),
     Row(
         "A cut, a flipped bit or nothing at all in config.yaml",
-        "at random places",
+        "at random places of the project's own, not of the smoke configuration; checked and read "
+        "as at the start of a run, without Snakemake",
         80,
-        "Mostly refused before any job, with key, value and what is allowed. What still makes "
-        "sense is another experiment: `-n` shows what it changes, and all of that is made again.",
+        "Mostly refused in words. What still makes sense is another experiment, or the same where "
+        "only a comment is hit.",
         NOTHING,
         f"{DAMAGE}::test_damaged_config",
     ),
@@ -225,7 +229,8 @@ ROWS = [
     ),
     Row(
         "An artifact of another kind given to a step",
-        "every step with data for weights, weights for data, one table for another, …",
+        "steps and a figure, run without Snakemake, with data for weights, weights for data, one "
+        "table for another, …",
         26,
         "`error: … is of another kind or version: it has no 'W_Q', but …`, never a traceback.",
         NOTHING,
@@ -233,11 +238,12 @@ ROWS = [
     ),
     Row(
         "Old results, of another version or config",
-        "data of another seed or number of runs, a layer of another model, tensors without what "
-        "made them or under other names, a table that lacks a column",
+        "given to steps and a figure without Snakemake: data of another seed or number of runs, a "
+        "layer of another model, tensors without what made them or under other names, a table that "
+        "lacks a column",
         6,
         "`error: results/… was made with seed = 1, and the config now says 2023; delete it and run "
-        "again …`, or the same for a column or name that is missing. Deleted, it is made anew.",
+        "again …`, or the same for a column or name that is missing. No output.",
         NOTHING,
         f"{FOREIGN}::test_old_results",
     ),
@@ -252,7 +258,7 @@ ROWS = [
     ),
     Row(
         "Divergence in the descent of a regularized variant",
-        "α = −10³⁰ and −10²⁰⁰ in the equivalence",
+        "α = −10³⁰ and −10²⁰⁰ in the equivalence's step, run without Snakemake",
         2,
         "`error: variant … in setting n15: the descent … of run 0 is not finite in epoch 1 …; "
         "lower the size of alpha …`.",

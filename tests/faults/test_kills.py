@@ -52,7 +52,7 @@ def rounds(fresh: Folder, whole: Folder, *seeds: int) -> Iterator[random.Random]
 
 @pytest.mark.fault("SIGKILL of Snakemake")
 def test_sigkill_of_snakemake(fresh: Folder, whole: Folder, strike: Strike) -> None:
-    what_of_orphans = 0
+    what_of_orphans = kills = refusals = 0
     for rng in rounds(fresh, whole, 1, 2):
         for moment in MOMENTS:
             run = fresh.start(*TARGETS, RESUME)
@@ -60,6 +60,7 @@ def test_sigkill_of_snakemake(fresh: Folder, whole: Folder, strike: Strike) -> N
             time.sleep(rng.random())
             run.process.kill()
             strike()
+            kills += 1
             run.wait()
             assert run.process.returncode == -signal.SIGKILL
             if what_of_orphans == 0:
@@ -72,9 +73,11 @@ def test_sigkill_of_snakemake(fresh: Folder, whole: Folder, strike: Strike) -> N
                 refused = fresh.run(*TARGETS, RESUME)
                 assert refused.process.returncode != 0
                 assert "--unlock" in refused.output
+                refusals += 1
                 fresh.make("--unlock")
             fresh.holds_nothing_but(whole)
         what_of_orphans = 1  # the other round has each moment with another
+    assert refusals >= kills / 2  # the graph is built before the folder is locked
 
 
 @pytest.mark.fault("SIGKILL of a running job")
@@ -217,13 +220,21 @@ def test_a_job_that_hangs(finished: Folder, whole: Folder, strike: Strike) -> No
 def test_a_job_over_its_time(finished: Folder, whole: Folder, strike: Strike) -> None:
     """As batch systems end it; the profiles for them try again with more time."""
     artifact = "approximation/n31.csv"
-    for sent in (signal.SIGTERM, signal.SIGXCPU):
+    for sent, retries in ((signal.SIGTERM, 1), (signal.SIGXCPU, 1), (signal.SIGTERM, 0)):
         finished.path(artifact).unlink()
-        run = finished.start(f"results/{artifact}", "--retries", "1")
+        run = finished.start(f"results/{artifact}", "--retries", str(retries))
         run.wait_for(partial(step, run), "step")
         run.steps()[0].send_signal(sent)
         strike()
         run.wait()
-        assert run.process.returncode == 0
-        assert "Trying to restart job" in run.output
+        if retries:
+            assert run.process.returncode == 0
+            assert "Trying to restart job" in run.output
+        else:
+            assert run.process.returncode == 1
+            assert "Error in rule approximation" in run.output
+            assert finished.locks == []
+            assert not finished.path(artifact).exists()
+            finished.holds_nothing_but(whole)
+            finished.make(f"results/{artifact}")
         finished.equals(whole)
