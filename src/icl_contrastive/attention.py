@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 from torch.nn.functional import gelu, pad
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from icl_contrastive.features.base import FeatureMap
     from icl_contrastive.variants.base import Mixing, Variant
 
+Normalization = Literal["unit", "scaled", "none"]
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -26,7 +28,7 @@ class Weights:
 
     In the paper d_out is d; W_V may have another number of rows than W_Q and W_K.
 
-    ``scale`` is the factor on keys and queries, (...); None is d_out^(−1/4), see ``project``.
+    ``normalization`` is that of keys and queries, see ``normalize``.
     """
 
     W_Q: Tensor
@@ -34,13 +36,15 @@ class Weights:
     W_V: Tensor
     g1: Tensor | None = None
     g2: Tensor | None = None
-    scale: Tensor | None = None
+    normalization: Normalization = "unit"
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Weights:
+    def from_tensors(
+        cls, tensors: Mapping[str, Tensor], normalization: Normalization = "unit"
+    ) -> Weights:
         """Weights by their names in an artifact; other names are left alone."""
-        optional = {name: tensors[name] for name in ("g1", "g2", "scale") if name in tensors}
-        return cls(tensors["W_Q"], tensors["W_K"], tensors["W_V"], **optional)
+        g1, g2 = tensors.get("g1"), tensors.get("g2")
+        return cls(tensors["W_Q"], tensors["W_K"], tensors["W_V"], g1, g2, normalization)
 
 
 class Projections(NamedTuple):
@@ -59,18 +63,36 @@ def augment(x: Tensor, layers: Tensor | None) -> Tensor:
     return x
 
 
-def project(weights: Weights, tokens: Tensor) -> Projections:
-    """Queries and keys, each scaled by d_out^(−1/4), and values (Eq. 1; Eq. 16 if augmented).
+def normalize(x: Tensor, normalization: Normalization) -> Tensor:
+    """Keys or queries as section 3.1 normalizes them, (..., d) → (..., d).
 
-    The scaling is that of section 3.1: the product of a scaled query and a scaled key carries
-    the 1/√d_out of Eq. 1, so that φ needs none.
+    ``unit`` divides each by its norm, its literal reading; the zero vector stays zero, and passes
+    no gradient. ``scaled`` multiplies by d^(−1/4), so that the product of a key and a query carries
+    the 1/√d of Eq. 1: what Choromanski et al. 2020 mean by renormalization. ``none`` does nothing.
+
+    Raises ValueError for another word.
     """
-    scale: float | Tensor = weights.W_Q.shape[-2] ** -0.25
-    if weights.scale is not None:
-        scale = weights.scale[..., None, None]
+    if normalization == "unit":
+        squares = (x * x).sum(-1, keepdim=True)
+        zero = squares == 0  # whose root has no derivative
+        return x * squares.masked_fill(zero, 1).rsqrt().masked_fill(zero, 0)
+    if normalization == "scaled":
+        factor: float = x.shape[-1] ** -0.25
+        return factor * x
+    if normalization == "none":
+        return x
+    choices = ", ".join(get_args(Normalization))
+    raise ValueError(f"normalization {normalization!r}: must be one of {choices}")
+
+
+def project(weights: Weights, tokens: Tensor) -> Projections:
+    """Normalized queries and keys, and values (Eq. 1; Eq. 16 if augmented).
+
+    Normalization comes last, after g2, so that φ needs no 1/√d_out (section 3.1).
+    """
     return Projections(
-        scale * (tokens @ weights.W_Q.mT),
-        scale * augment(tokens @ weights.W_K.mT, weights.g2),
+        normalize(tokens @ weights.W_Q.mT, weights.normalization),
+        normalize(augment(tokens @ weights.W_K.mT, weights.g2), weights.normalization),
         augment(tokens @ weights.W_V.mT, weights.g1),
     )
 

@@ -83,7 +83,12 @@ def test_another_kind(
             cases.append((f"steps.{step}", config, inputs | outputs, wrong))
     model = experiment.pretrain("n15", "softmax")
     cases += [
-        ("steps.pretrain", model, {"data": pretrained, "output": x, "device": "cpu"}, pretrained),
+        (
+            "steps.pretrain",
+            model,
+            {"inputs": [pretrained], "output": x, "device": "cpu"},
+            pretrained,
+        ),
         ("steps.collect_pretraining", "{}", {"pretrained": [data], "output": x}, data),
         ("steps.family_training", '{"seed": 1}', {"pretrained": [data], "output": x}, data),
         (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from icl_contrastive.attention import Weights
+from icl_contrastive.attention import Normalization, Weights
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.variants import Variant, build_variant
 
@@ -31,6 +31,8 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 """Every kind of layer in every form, by a name for test reports; all fit N ≥ 4."""
 
+NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
+
 EXACT_MODELS = {
     f"{name}, exact softmax": MODELS[name] | {"attention": "exact"}
     for name in ("softmax", "eq15, negative alpha", "g2+", "section 5.5", "eq18")
@@ -45,19 +47,20 @@ class Case(NamedTuple):
     tokens: np.ndarray  # (n, d)
 
     @property
+    def normalization(self) -> Normalization:
+        return self.layer.normalization
+
+    @property
     def variant(self) -> Variant:
         return build_variant(self.model)
 
     @property
     def weights(self) -> Weights:
         layer = self.layer
-        optional = {
-            name: torch.from_numpy(np.stack(layers))
-            for name, layers in (("g1", layer.g1), ("g2", layer.g2))
-            if layers
-        }
-        projections = (torch.from_numpy(w) for w in (layer.W_Q, layer.W_K, layer.W_V))
-        return Weights(*projections, **optional)
+        named = {name: getattr(layer, name) for name in ("W_Q", "W_K", "W_V")}
+        named |= {name: np.stack(g) for name in ("g1", "g2") if (g := getattr(layer, name))}
+        tensors = {name: torch.from_numpy(array) for name, array in named.items()}
+        return Weights.from_tensors(tensors, self.normalization)
 
     @property
     def features(self) -> ExponentialFeatures | None:
@@ -85,6 +88,7 @@ def make_case(
     m: int = 20,
     scale: float = 0.6,
     log_weights: float = 0.3,
+    normalization: Normalization = "unit",
 ) -> Case:
     """Weights ~ N(0, scale²), tokens ~ U(−1, 1), ω ~ N(0, I), b ~ N(0, log_weights²)."""
     rng = np.random.default_rng(seed)
@@ -94,9 +98,10 @@ def make_case(
     )
     omega, log_weight = rng.standard_normal((m, d)), log_weights * rng.standard_normal(m)
     tokens = rng.uniform(-1, 1, (demonstrations + 1, d))
+    layer = naive.Layer(W_Q, W_K, W_V, g1, g2, omega, log_weight, normalization)
     if model.get("attention") == "exact":
-        return Case(model, naive.Layer(W_Q, W_K, W_V, g1, g2), tokens)
-    return Case(model, naive.Layer(W_Q, W_K, W_V, g1, g2, omega, log_weight), tokens)
+        layer.omega = layer.log_weight = None
+    return Case(model, layer, tokens)
 
 
 @st.composite
@@ -130,6 +135,7 @@ def cases(draw: st.DrawFn) -> Case:
         m=draw(st.integers(1, 50)),
         scale=draw(st.sampled_from([0.1, 0.5, 1.0, 1.5])),
         log_weights=draw(st.sampled_from([0.0, 0.5])),
+        normalization=draw(st.sampled_from(NORMALIZATIONS)),
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from icl_contrastive.attention import Normalization
+
 Array = np.ndarray
 Model = dict[str, Any]
 
@@ -27,6 +29,7 @@ class Layer:
     g2: list[Array] = field(default_factory=list)
     omega: Array | None = None
     log_weight: Array | None = None
+    normalization: Normalization = "unit"
 
     @property
     def d(self) -> int:
@@ -45,14 +48,22 @@ def augmented(x: Array, layers: list[Array]) -> Array:
     return x
 
 
+def normalized(layer: Layer, x: Array) -> Array:
+    """A key or query as section 3.1 may mean it: of unit norm, or with a share d^(−1/4) of 1/√d."""
+    if layer.normalization == "unit":
+        norm = math.sqrt(sum(float(entry) ** 2 for entry in x))
+        return x / norm if norm else x
+    return x / layer.d**0.25 if layer.normalization == "scaled" else x
+
+
 def queries(layer: Layer, tokens: Array) -> list[Array]:
-    """W_Q h, with its share d^(−1/4) of the 1/√d of Eq. 1."""
-    return [layer.W_Q @ h / layer.d**0.25 for h in tokens]
+    """W_Q h, normalized."""
+    return [normalized(layer, layer.W_Q @ h) for h in tokens]
 
 
 def keys(layer: Layer, tokens: Array) -> list[Array]:
-    """g2(W_K h), likewise (Eq. 16)."""
-    return [augmented(layer.W_K @ h, layer.g2) / layer.d**0.25 for h in tokens]
+    """g2(W_K h), normalized last (Eq. 16)."""
+    return [normalized(layer, augmented(layer.W_K @ h, layer.g2)) for h in tokens]
 
 
 def values(layer: Layer, tokens: Array) -> list[Array]:

@@ -17,6 +17,7 @@ import yaml
 from icl_contrastive.artifacts import load_table, load_tensors, save_table
 from icl_contrastive.attention import predict
 from icl_contrastive.config import ConfigError, Experiment, read_experiment
+from icl_contrastive.config.ablations import DECISIONS
 from icl_contrastive.figures import ablations as figure
 from icl_contrastive.figures import common, style
 from icl_contrastive.steps import ablation as ablation_step
@@ -39,7 +40,15 @@ def experiment(**changes: Any) -> Experiment:
 def test_each_decision_has_its_other_values() -> None:
     one = experiment(init=["uniform", "normal"], batch=[1, 4], runs=[3, 10, 40], omega=[])
     trained = {name for name, ablation in one.ablations.items() if ablation.is_trained}
-    assert trained == {"init-normal", "scaling-false", "prompts-fresh", "batch-4", "runs-40"}
+    assert trained == {
+        "normalization-scaled",
+        "normalization-none",
+        "init-normal",
+        *(f"init_scale-{factor}" for factor in (0.05, 0.2, 2)),
+        "prompts-fresh",
+        "batch-4",
+        "runs-40",
+    }
     looked_at = set(one.ablations) - trained
     assert looked_at == {
         "base-softmax",
@@ -56,18 +65,20 @@ def test_each_decision_has_its_other_values() -> None:
 def test_an_ablation_changes_one_key_of_the_job() -> None:
     one = experiment()
     base = json.loads(one.pretrain("n15", "softmax"))
-    assert {key: base[key] for key in ("init", "scaling", "omega", "prompts", "batch")} == {
+    assert {key: base[key] for key in DECISIONS} == {
+        "normalization": "unit",
         "init": "uniform",
-        "scaling": True,
+        "init_scale": 1,
         "omega": "kept",
         "prompts": "fixed",
         "batch": 1,
     }
-    job = json.loads(one.ablation_training("scaling-false"))
-    assert job == base | {"scaling": False}
-    assert one.ablation_paths("scaling-false") == (
+    job = json.loads(one.ablation_training("normalization-none"))
+    base["checkpoints"] = []  # nothing is kept on the way
+    assert job == base | {"normalization": "none"}
+    assert one.ablation_paths("normalization-none") == (
         "results/data/n15.safetensors",
-        "results/ablations/scaling-false.safetensors",
+        "results/ablations/normalization-none.safetensors",
     )
     # More runs than there are need prompts of their own.
     more = json.loads(one.ablation_training("runs-30"))
@@ -103,7 +114,8 @@ def test_without_the_section_there_are_none() -> None:
         ({"variant": "exact_softmax"}, "ablations.variant: 'exact_softmax' is not allowed"),
         ({"variant": "negative"}, "ablations.variant: 'negative' is a grid"),
         ({"init": ["xavier"]}, "must be one of uniform, normal, standard_normal"),
-        ({"scaling": ["no"]}, "must be true or false"),
+        ({"normalization": ["l2"]}, "must be one of unit, scaled, none"),
+        ({"scaling": [False]}, "ablations.scaling: no longer a key; must be ablations.normaliz"),
         ({"batch": [0]}, "must be an integer of at least 1"),
         ({"decay": "shared"}, "ablations.decay: unknown key"),
     ],
@@ -122,6 +134,7 @@ JOB: dict[str, Any] = {
     "setting": "s",
     "variant": "v",
     "features": {"family": "positive", "d_r": 20},
+    "normalization": "unit",
     "learning_rate": 0.01,
     "epochs": 2,
 }
@@ -131,7 +144,7 @@ def look(folder: Path, model: dict[str, Any], **config: Any) -> list[dict[Any, A
     """The table of an ablation of a small training."""
     data, pretrained, output = (folder / name for name in ("d.safetensors", "p.safetensors", "t"))
     data_step.main(argparse.Namespace(output=data, code=[]), SHAPE)
-    arguments = argparse.Namespace(data=data, output=pretrained, device="cpu", code=[])
+    arguments = argparse.Namespace(inputs=[data], output=pretrained, device="cpu", code=[])
     pretrain_step.main(arguments, JOB | {"model": model})
     about = {"decision": "x", "value": "y", "default": False, "runs": RUNS, "epochs": 3}
     ablation_step.main(

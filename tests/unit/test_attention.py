@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from icl_contrastive.approximation import (
     exact_matrices,
 )
 from icl_contrastive.attention import (
+    Normalization,
     Projections,
     Weights,
     augment,
@@ -25,6 +27,7 @@ from icl_contrastive.attention import (
     kernel_attention,
     layer_output,
     neighbor_ranks,
+    normalize,
     predict,
     project,
     query_attention,
@@ -50,7 +53,8 @@ def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
 
 
 def weights_of(generator: torch.Generator, scale: float = 0.3) -> Weights:
-    return Weights(*(scale * normal(generator, 3, D, D)))
+    W_Q, W_K, W_V = scale * normal(generator, 3, D, D)
+    return Weights(W_Q, W_K, W_V, normalization="scaled")  # Eq. 1
 
 
 def features_of(generator: torch.Generator, m: int, d: int = D) -> ExponentialFeatures:
@@ -80,7 +84,8 @@ def test_exact_layer_is_scaled_dot_product_attention(
 def test_a_head_of_fewer_dimensions_than_its_tokens_is_scaled_by_its_own(
     generator: torch.Generator,
 ) -> None:
-    weights = Weights(normal(generator, 4, D), normal(generator, 4, D), normal(generator, 7, D))
+    W_Q, W_K, W_V = (normal(generator, rows, D) for rows in (4, 4, 7))
+    weights = Weights(W_Q, W_K, W_V, normalization="scaled")
     tokens = normal(generator, 5, 16, D)
     q, k, v = (tokens @ w.mT for w in (weights.W_Q, weights.W_K, weights.W_V))
     expected = scaled_dot_product_attention(q, k, v)[:, -1]
@@ -122,25 +127,51 @@ def test_exact_attention_does_not_overflow() -> None:
 # Projections
 
 
-def test_keys_and_queries_share_the_scaling_and_values_have_none(
-    generator: torch.Generator,
-) -> None:
-    """Section 3.1, for keys and queries as is meant: d_out^(−1/4) on keys and queries."""
+def test_normalized_keys_and_queries(generator: torch.Generator) -> None:
+    """The readings of section 3.1, for keys and queries, as is meant; values have none."""
     weights, tokens = weights_of(generator), normal(generator, 16, D)
-    queries, keys, values = project(weights, tokens)
-    torch.testing.assert_close(queries * D**0.25, tokens @ weights.W_Q.mT)
-    torch.testing.assert_close(keys * D**0.25, tokens @ weights.W_K.mT)
-    torch.testing.assert_close(values, tokens @ weights.W_V.mT)
+    k, q = tokens @ weights.W_K.mT, tokens @ weights.W_Q.mT
+    readings: tuple[tuple[Normalization, torch.Tensor, torch.Tensor], ...] = (
+        ("unit", k / k.norm(dim=1, keepdim=True), q / q.norm(dim=1, keepdim=True)),
+        ("scaled", k / D**0.25, q / D**0.25),
+        ("none", k, q),
+    )
+    for normalization, expected_k, expected_q in readings:
+        queries, keys, values = project(replace(weights, normalization=normalization), tokens)
+        torch.testing.assert_close(queries, expected_q)
+        torch.testing.assert_close(keys, expected_k)
+        torch.testing.assert_close(values, tokens @ weights.W_V.mT)
 
 
-def test_augmentations_come_before_the_scaling(generator: torch.Generator) -> None:
-    """Eq. 16: g2(W_K H)ᵀ W_Q H / √d_out, so that g2 sees the keys unscaled."""
+def test_normalization_is_one_of_three() -> None:
+    with pytest.raises(ValueError, match="normalization 'norm': must be one of unit, scaled, none"):
+        normalize(torch.ones(2), "norm")  # type: ignore[arg-type]
+
+
+def test_the_unit_vector_of_zero_is_zero_and_so_is_its_gradient() -> None:
+    x = torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=torch.float64, requires_grad=True)
+    unit = normalize(x, "unit")
+    torch.testing.assert_close(unit, torch.tensor([[0.0, 0.0], [0.6, 0.8]], dtype=torch.float64))
+    (gradient,) = torch.autograd.grad(unit[:, 0].sum(), x)
+    # (I − x̂ x̂ᵀ) e_1 / ‖x‖
+    expected = torch.tensor([[0.0, 0.0], [0.64 / 5, -0.48 / 5]], dtype=torch.float64)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_augmentations_come_before_the_normalization(generator: torch.Generator) -> None:
+    """Eq. 16: g2(W_K H)ᵀ W_Q H / √d_out, so that g2 sees the keys as they are."""
     plain, tokens = weights_of(generator), normal(generator, 16, D)
     g1, g2 = normal(generator, 1, D, D), normal(generator, 2, D, D)
-    _, keys, values = project(Weights(plain.W_Q, plain.W_K, plain.W_V, g1, g2), tokens)
-    torch.testing.assert_close(values, gelu(tokens @ plain.W_V.mT @ g1[0].mT))
     twice = gelu(gelu(tokens @ plain.W_K.mT @ g2[0].mT) @ g2[1].mT)
-    torch.testing.assert_close(keys * D**0.25, twice)
+    readings: tuple[tuple[Normalization, torch.Tensor], ...] = (
+        ("unit", torch.nn.functional.normalize(twice)),
+        ("scaled", twice / D**0.25),
+    )
+    for normalization, expected in readings:
+        weights = Weights(plain.W_Q, plain.W_K, plain.W_V, g1, g2, normalization)
+        _, keys, values = project(weights, tokens)
+        torch.testing.assert_close(values, gelu(tokens @ plain.W_V.mT @ g1[0].mT))
+        torch.testing.assert_close(keys, expected)
 
 
 def test_gelu_is_the_exact_one() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from icl_contrastive.artifacts import load_tensors
-from icl_contrastive.attention import Weights, predict
+from icl_contrastive.attention import Normalization, Weights, predict
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.steps import data as data_step
@@ -24,16 +24,16 @@ from icl_contrastive.training.batched import BatchedRuns
 from icl_contrastive.training.fused import FusedRuns
 from icl_contrastive.variants import build_variant
 
-from .cases import MODELS, relative
+from .cases import MODELS, NORMALIZATIONS, relative
 
 RUNS, N, D, M, PROMPTS, RATE = 2, 5, 6, 24, 23, 0.02
 CHOSEN = ("softmax", "g2", "eq15, negative alpha", "eq18")
 some_models = pytest.mark.parametrize("model", [MODELS[name] for name in CHOSEN], ids=CHOSEN)
 
 
-def starting_weights(model: dict[str, Any], init: Init = "uniform") -> dict[str, np.ndarray]:
+def starting_weights(model: dict[str, Any]) -> dict[str, np.ndarray]:
     variant = build_variant(model)
-    starts = [initial_weights(variant, D, 0, "n", run, init) for run in range(RUNS)]
+    starts = [initial_weights(variant, D, 0, "n", run) for run in range(RUNS)]
     return {n: np.stack([one[n] for one in starts]).astype(np.float64) for n in starts[0]}
 
 
@@ -65,7 +65,7 @@ def trainers(model: dict[str, Any], **options: Any) -> tuple[FusedRuns, BatchedR
 
 
 def plain_descent(
-    model: dict[str, Any], batch: int, scale: float | None = None
+    model: dict[str, Any], batch: int, normalization: Normalization = "unit"
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Weights of all runs and mean errors met, by autograd on the batch's mean squared error."""
     variant, (tokens, targets) = build_variant(model), training_data()
@@ -77,9 +77,7 @@ def plain_descent(
         weights, met = start, 0.0
         for first in range(0, PROMPTS, batch):
             leaves = {name: tensor.clone().requires_grad_() for name, tensor in weights.items()}
-            layer = Weights.from_tensors(
-                leaves | ({} if scale is None else {"scale": torch.tensor(scale)})
-            )
+            layer = Weights.from_tensors(leaves, normalization)
             some = slice(first, first + batch)
             output = predict(layer, torch.from_numpy(tokens[run, some]), variant, features)
             squares = (output[:, -1] - torch.from_numpy(targets[run, some, 0])) ** 2
@@ -102,18 +100,6 @@ def test_a_step_takes_the_mean_gradient_of_a_batch(model: dict[str, Any], batch:
     expected, errors = plain_descent(model, batch)
     for trainer in trainers(model):
         np.testing.assert_allclose(trainer.train(*data, RATE, batch), errors, rtol=1e-10)
-        for name, array in trainer.weights.items():
-            assert relative(array, expected[name]) < 1e-10
-
-
-@some_models
-def test_without_scaling_keys_and_queries_are_as_projected(model: dict[str, Any]) -> None:
-    data = training_data()
-    expected, errors = plain_descent(model, 1, scale=1.0)
-    scaled, _ = plain_descent(model, 1)
-    assert relative(scaled["W_K"], expected["W_K"]) > 1e-3
-    for trainer in trainers(model, scale=1.0):
-        np.testing.assert_allclose(trainer.train(*data, RATE), errors, rtol=1e-10)
         for name, array in trainer.weights.items():
             assert relative(array, expected[name]) < 1e-10
 
@@ -144,6 +130,9 @@ def test_initial_weights(init: Init, deviation: float) -> None:
         assert array.std() == pytest.approx(deviation, rel=0.02)
     bounded = max(np.abs(array).max() for array in weights.values()) <= 1 / 20
     assert bounded == (init == "uniform")
+    larger = initial_weights(build_variant(MODELS["g2"]), 400, 0, "n", 0, init, 2.0)
+    for name, array in weights.items():
+        np.testing.assert_array_equal(larger[name], 2 * array)
 
 
 def train(**options: Any) -> Pretrained:
@@ -155,23 +144,49 @@ def train(**options: Any) -> Pretrained:
 def test_the_defaults_are_the_project_s_choices() -> None:
     default = train()
     spelled = train(
-        init="uniform", scaling=True, omega="kept", fresh_prompts=None, batch=1, checkpoints=()
+        init="uniform",
+        init_scale=1,
+        normalization="unit",
+        omega="kept",
+        fresh_prompts=None,
+        batch=1,
+        checkpoints=(),
+        trained=None,
     )
     assert default.tensors.keys() == spelled.tensors.keys()
-    assert "scale" not in default.tensors
     for name, array in default.tensors.items():
         np.testing.assert_array_equal(array, spelled.tensors[name])
 
 
-@pytest.mark.parametrize(("omega", "draws"), [("kept", 1), ("per_epoch", 3), ("per_step", 36)])
-def test_features_are_drawn_as_often_as_asked(omega: str, draws: int) -> None:
-    """Per step, that is 12 times in an epoch with batches of 2; always from the same stream."""
+@pytest.mark.parametrize(
+    ("omega", "epoch", "draws"), [("kept", 1, 1), ("per_epoch", 3, 1), ("per_step", 3, 12)]
+)
+def test_features_are_drawn_as_often_as_asked(omega: str, epoch: int, draws: int) -> None:
+    """Per step, that is 12 times in an epoch with batches of 2; every epoch has its stream."""
     found = train(omega=omega, batch=2)
+    names = () if epoch == 1 else ("epoch", epoch)
     for run in range(RUNS):
-        rng = stream(1, "omega", "n", run)
+        rng = stream(1, "omega", "n", run, *names)
         last = [Positive().draw(rng, D, M) for _ in range(draws)][-1]
         np.testing.assert_array_equal(found.tensors["omega"][run], last["omega"])
     assert np.isfinite(found.train_mse).all()
+
+
+@pytest.mark.parametrize("omega", ["kept", "per_epoch", "per_step"])
+def test_training_goes_on_as_if_it_had_not_stopped(omega: str) -> None:
+    def fresh(epoch: int) -> Prompts:
+        return prompts(seed=epoch, dtype=np.float32)
+
+    options: dict[str, Any] = {"omega": omega, "fresh_prompts": fresh, "batch": 5}
+    whole = train(**options, checkpoints=(1, 2, 3))
+    first = train(**options, epochs=1)
+    rest = train(**options, checkpoints=(1, 2, 3), trained=(1, first.tensors))
+    assert list(rest.checkpoints) == [2, 3]
+    for curve in ("train_mse", "test_mse"):
+        parts = [getattr(first, curve), getattr(rest, curve)]
+        np.testing.assert_array_equal(np.concatenate(parts, 1), getattr(whole, curve))
+    for name, array in whole.tensors.items():
+        np.testing.assert_array_equal(rest.tensors[name], array)
 
 
 def test_redrawing_changes_the_training() -> None:
@@ -210,30 +225,35 @@ JOB: dict[str, Any] = {
     "variant": "softmax",
     "model": {"model": "softmax"},
     "features": {"family": "positive", "d_r": M},
+    "normalization": "unit",
     "learning_rate": 0.01,
     "epochs": 2,
 }
 
 
 def run_step(folder: Path, **more: Any) -> Path:
-    data, output = folder / "data.safetensors", folder / "pretrained.safetensors"
-    data_step.main(argparse.Namespace(output=data, code=[]), SHAPE)
-    arguments = argparse.Namespace(data=data, output=output, device="cpu", code=[])
+    data_step.main(argparse.Namespace(output=folder / "data.safetensors", code=[]), SHAPE)
+    return train_step(folder, "pretrained", "data", **more)
+
+
+def train_step(folder: Path, output: str, *inputs: str, **more: Any) -> Path:
+    paths = [folder / f"{name}.safetensors" for name in (output, *inputs)]
+    arguments = argparse.Namespace(inputs=paths[1:], output=paths[0], device="cpu", code=[])
     pretrain_step.main(arguments, JOB | more)
-    return output
+    return paths[0]
 
 
 def test_a_step_takes_all_decisions(tmp_path: Path) -> None:
     decisions: dict[str, Any] = {
         "init": "normal",
-        "scaling": False,
+        "init_scale": 0.5,
+        "normalization": "none",
         "omega": "per_epoch",
         "batch": 3,
     }
     path = run_step(tmp_path, **decisions, prompts="fresh")
     arrays, made_by = load_tensors(path)
-    assert made_by["scaling"] is False
-    np.testing.assert_array_equal(arrays["scale"], np.ones(RUNS, np.float32))
+    assert made_by["normalization"] == "none"
 
     data = load_tensors(tmp_path / "data.safetensors")[0]
     second = [sample_part(SHAPE, run, "train", 20, "epoch", 2)[1] for run in range(RUNS)]
@@ -260,14 +280,34 @@ def test_a_step_takes_all_decisions(tmp_path: Path) -> None:
         np.testing.assert_array_equal(arrays[name], array)
 
 
-def test_an_unscaled_layer_is_loaded_as_it_was_trained(tmp_path: Path) -> None:
-    path = run_step(tmp_path, scaling=False)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_a_layer_is_loaded_as_it_was_trained(normalization: str, tmp_path: Path) -> None:
+    path = run_step(tmp_path, normalization=normalization)
     held_out = load_tensors(path)[0]["test_mse"][:, -1]
     for run in range(RUNS):
         layer = load_layer(path, run, torch.float64)
+        assert layer.weights.normalization == normalization
         tokens, targets = load_test_prompts(
             tmp_path / "data.safetensors", run, slice(None), torch.float64
         )
         output = predict(layer.weights, tokens, build_variant(JOB["model"]), layer.features)
         error = float(((output[:, -1:] - targets) ** 2).mean())
         assert error == pytest.approx(float(held_out[run]), rel=1e-4)
+
+
+@pytest.mark.parametrize("epochs", [2, 5])
+@pytest.mark.parametrize("early", [[], [1, 2]])
+def test_a_long_run_is_the_pretrained_one_and_what_follows(
+    epochs: int, early: list[int], tmp_path: Path
+) -> None:
+    """Also where nothing follows, and where the pretrained one kept no weights on the way."""
+    run_step(tmp_path, checkpoints=early)
+    kept = [*early, *([4, 5] if epochs > 2 else [])]
+    longer: dict[str, Any] = {"epochs": epochs, "checkpoints": kept}
+    path = train_step(tmp_path, "longer", "data", "pretrained", **longer)
+    arrays, made_by = load_tensors(path)
+    expected = load_tensors(train_step(tmp_path, "whole", "data", **longer))[0]
+    assert made_by["checkpoints"] == kept
+    assert arrays.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(arrays[name], array)

@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for family in TRAINABLE:
         pretrain.main(
             paths(
-                data=folder / "data.safetensors",
+                inputs=[folder / "data.safetensors"],
                 output=folder / f"{family}.safetensors",
                 device="cpu",
             ),
@@ -63,7 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def layer_config(family: str, **more: Any) -> dict[str, Any]:
     names = {"seed": SEED, "runs": RUNS, "setting": "n5", "variant": family}
     features = {"family": family, "d_r": 24}
-    return names | {"model": {"model": "softmax"}, "features": features} | more
+    model = {"model": {"model": "softmax"}, "features": features, "normalization": "unit"}
+    return names | model | more
 
 
 # Training
@@ -96,14 +97,14 @@ def test_the_equivalence_holds_for_a_trained_layer(folder: Path, family: str) ->
 
 
 def test_a_family_that_can_be_negative_is_not_trained_with(folder: Path) -> None:
-    inputs = paths(data=folder / "data.safetensors", output=folder / "none", device="cpu")
+    inputs = paths(inputs=[folder / "data.safetensors"], output=folder / "none", device="cpu")
     config = layer_config("trigonometric", learning_rate=0.01, epochs=1)
     with pytest.raises(StepError, match="Trigonometric features can be negative"):
         pretrain.main(inputs, config)
 
 
 def test_a_family_that_is_not_there_is_reported(folder: Path) -> None:
-    inputs = paths(data=folder / "data.safetensors", output=folder / "none", device="cpu")
+    inputs = paths(inputs=[folder / "data.safetensors"], output=folder / "none", device="cpu")
     config = layer_config("no_such_module:Family", learning_rate=0.01, epochs=1)
     with pytest.raises(StepError, match="no_such_module"):
         pretrain.main(inputs, config)

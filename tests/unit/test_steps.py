@@ -80,7 +80,9 @@ def layer_config(variant: str, **more: Any) -> dict[str, Any]:
 
 
 def pretrain_config(variant: str, **more: Any) -> dict[str, Any]:
-    return layer_config(variant, **{"learning_rate": 0.01, "epochs": 3} | more)
+    return layer_config(
+        variant, **{"learning_rate": 0.01, "epochs": 3, "normalization": "unit"} | more
+    )
 
 
 def equivalence_config(variant: str, **more: Any) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_here(
             "pretrain",
             pretrain_config(name),
-            data=folder / "data.safetensors",
+            inputs=folder / "data.safetensors",
             output=folder / f"{name}.safetensors",
             device="cpu",
         )
@@ -191,7 +193,7 @@ def test_pretraining_again_elsewhere_gives_the_same_tensors(folder: Path, tmp_pa
     done = run_apart(
         "pretrain",
         pretrain_config("negative"),
-        data=folder / "data.safetensors",
+        inputs=folder / "data.safetensors",
         output=again,
         device="cpu",
     )
@@ -208,7 +210,7 @@ def test_divergence_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
     done = run_apart(
         "pretrain",
         pretrain_config("softmax", learning_rate=50.0, epochs=20),
-        data=folder / "data.safetensors",
+        inputs=folder / "data.safetensors",
         output=tmp_path / "x.safetensors",
         device="cpu",
     )
@@ -634,7 +636,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize(
     ("step", "which"),
     [
-        ("pretrain", "data"),
+        ("pretrain", "inputs"),
         *product(["equivalence", "approximation", "diagram"], ["data", "pretrained"]),
     ],
 )
@@ -642,6 +644,8 @@ def test_damaged_tensors_are_named(
     folder: Path, tmp_path: Path, step: str, which: str, damage: str
 ) -> None:
     inputs = {"data": folder / "data.safetensors", "pretrained": folder / "softmax.safetensors"}
+    if step == "pretrain":
+        inputs = {"inputs": inputs["data"]}
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(DAMAGES[damage](inputs[which].read_bytes()))
     inputs[which] = damaged
@@ -652,8 +656,6 @@ def test_damaged_tensors_are_named(
         "approximation": {"errors": tmp_path / "x", "matrices": tmp_path / "y"},
         "diagram": {"output": tmp_path / "x"},
     }
-    if step == "pretrain":
-        del inputs["pretrained"]
     with pytest.raises(SystemExit) as raised:
         run_here(step, config, **inputs, **others[step])
     assert str(raised.value.code).startswith(f"error: {damaged} is damaged")
@@ -721,7 +723,7 @@ def test_missing_input_is_named(tmp_path: Path) -> None:
         run_here(
             "pretrain",
             pretrain_config("softmax"),
-            data=tmp_path / "absent.safetensors",
+            inputs=tmp_path / "absent.safetensors",
             output=tmp_path / "x.safetensors",
             device="cpu",
         )

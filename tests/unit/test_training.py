@@ -9,16 +9,23 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch.nn.functional import gelu
 
-from icl_contrastive.attention import Weights, predict
+from icl_contrastive.attention import Normalization, Weights, predict, project
+from icl_contrastive.features import Family, Statistics
 from icl_contrastive.features.base import ExponentialFeatures
+from icl_contrastive.features.hyperbolic import Hyperbolic
+from icl_contrastive.features.oprf import OPRF
 from icl_contrastive.features.positive import Positive
+from icl_contrastive.features.sderf import SDERF
 from icl_contrastive.streams import stream
 from icl_contrastive.tasks import Prompts, sample_prompts, sample_task
 from icl_contrastive.training import (
@@ -32,13 +39,14 @@ from icl_contrastive.training.batched import BatchedRuns
 from icl_contrastive.training.fused import FusedRuns
 from icl_contrastive.variants import Mixing, build_variant
 
-from .cases import EXACT_MODELS, MODELS, relative
+from .cases import EXACT_MODELS, MODELS, NORMALIZATIONS, relative
 from .processes import python
 
 Tensors = dict[str, np.ndarray]
 
 ALL_MODELS = MODELS | EXACT_MODELS
 every_model = pytest.mark.parametrize("model", ALL_MODELS.values(), ids=ALL_MODELS)
+every_normalization = pytest.mark.parametrize("normalization", NORMALIZATIONS)
 
 
 class PlainLayer(torch.nn.Module):
@@ -50,9 +58,15 @@ class PlainLayer(torch.nn.Module):
     W_K: torch.Tensor
     W_V: torch.Tensor
 
-    def __init__(self, model: dict[str, Any], weights: Tensors, features: Tensors) -> None:
+    def __init__(
+        self,
+        model: dict[str, Any],
+        weights: Tensors,
+        features: Tensors,
+        normalization: Normalization,
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.normalization = model, normalization
         self.omega = torch.from_numpy(features["omega"])
         self.log_weight = torch.from_numpy(features["log_weight"])
         for name, array in weights.items():
@@ -71,7 +85,11 @@ class PlainLayer(torch.nn.Module):
             v = gelu(v @ weight.T)
         for weight in getattr(self, "g2", ()):
             k = gelu(k @ weight.T)
-        q, k = q / d**0.25, k / d**0.25
+        match self.normalization:
+            case "unit":
+                q, k = q / q.norm(dim=1, keepdim=True), k / k.norm(dim=1, keepdim=True)
+            case "scaled":
+                q, k = q / d**0.25, k / d**0.25
         exact = self.model.get("attention") == "exact"
         scores = torch.exp(k @ q.T) if exact else self.phi(k) @ self.phi(q).T
         a = scores / scores.sum(0)  # (n keys, n queries)
@@ -124,6 +142,7 @@ class Job(NamedTuple):
     weights: Tensors
     features: Tensors
     prompts: Prompts
+    normalization: Normalization = "unit"
 
     @property
     def data(self) -> tuple[np.ndarray, np.ndarray]:
@@ -141,20 +160,32 @@ class Job(NamedTuple):
     def fused(self) -> FusedRuns:
         draws = self.draws or {}
         features = draws.get("omega"), draws.get("log_weight")
-        return FusedRuns(self.weights, *features, *self.shape)
+        return FusedRuns(self.weights, *features, *self.shape, self.normalization)
 
     def batched(self, device: str = "cpu") -> BatchedRuns:
-        return BatchedRuns(self.weights, Positive(), self.draws, *self.shape, device)
+        return BatchedRuns(
+            self.weights, Positive(), self.draws, *self.shape, device, self.normalization
+        )
 
     def plain(self, run: int = 0) -> PlainLayer:
         weights, features = (
             {name: array[run] for name, array in arrays.items()}
             for arrays in (self.weights, self.features)
         )
-        return PlainLayer(self.model, weights, features)
+        return PlainLayer(self.model, weights, features, self.normalization)
 
     def run(self, run: int) -> Prompts:
         return Prompts(self.prompts.tokens[run], self.prompts.targets[run])
+
+
+def cast(job: Job, dtype: Any) -> Job:
+    def all_of(arrays: Tensors) -> Tensors:
+        return {name: array.astype(dtype) for name, array in arrays.items()}
+
+    data: Any = (array.astype(dtype) for array in job.data)
+    return job._replace(
+        weights=all_of(job.weights), features=all_of(job.features), prompts=Prompts(*data)
+    )
 
 
 def make_job(
@@ -169,6 +200,7 @@ def make_job(
     log_weights: float = 0.4,
     dtype: Any = np.float64,
     seed: int = 0,
+    normalization: Normalization = "unit",
 ) -> Job:
     variant = build_variant(model)
     starts = [initial_weights(variant, d, seed, "n", run) for run in range(runs)]
@@ -184,7 +216,7 @@ def make_job(
     ]
     tokens = np.stack([p.tokens for p in sampled]).astype(dtype)
     targets = np.stack([p.targets for p in sampled]).astype(dtype)
-    return Job(model, weights, features, Prompts(tokens, targets))
+    return Job(model, weights, features, Prompts(tokens, targets), normalization)
 
 
 def assert_same_weights(weights: Tensors, expected: Tensors, tolerance: float) -> None:
@@ -197,10 +229,13 @@ def assert_same_weights(weights: Tensors, expected: Tensors, tolerance: float) -
 # Three forms, one mathematics
 
 
+@every_normalization
 @every_model
-def test_compiled_loop_against_the_plain_layer(model: dict[str, Any]) -> None:
+def test_compiled_loop_against_the_plain_layer(
+    model: dict[str, Any], normalization: Normalization
+) -> None:
     """300 steps, in which the weights move by a good part of their size."""
-    job = make_job(model, prompts=300)
+    job = make_job(model, prompts=300, normalization=normalization)
     plain, fused = job.plain(), job.fused()
     error = plain.train_on(job.run(0), 0.02)
     assert fused.train(*job.data, 0.02)[0] == pytest.approx(error, rel=1e-10)
@@ -209,7 +244,7 @@ def test_compiled_loop_against_the_plain_layer(model: dict[str, Any]) -> None:
     assert relative(weights["W_V"], job.weights["W_V"][0]) > 0.1
 
 
-SHAPES: dict[str, dict[str, int]] = {
+SHAPES: dict[str, dict[str, Any]] = {
     "N = 2": {"demonstrations": 2, "d": 5, "m": 9},
     "N = 8, d_y = 2": {"demonstrations": 8, "d": 15, "m": 64, "d_y": 2},
     "N = 15": {"demonstrations": 15, "d": 16, "m": 100},
@@ -231,7 +266,7 @@ SHAPED = (
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("name", SHAPED)
-def test_compiled_loop_at_any_shape(name: str, shape: dict[str, int]) -> None:
+def test_compiled_loop_at_any_shape(name: str, shape: dict[str, Any]) -> None:
     """Tokens, features and coordinates that fill no whole tile or vector, or just fill it."""
     job = make_job(ALL_MODELS[name], prompts=60, **shape)
     plain, fused = job.plain(), job.fused()
@@ -296,10 +331,13 @@ def gradient_of(job: Job, build: Callable[[], FusedRuns | BatchedRuns]) -> Tenso
     return {name: (job.weights[name] - array)[0] for name, array in trainer.weights.items()}
 
 
+@every_normalization
 @every_model
 @pytest.mark.parametrize("seed", range(3))
-def test_gradient_of_one_prompt_against_autograd(model: dict[str, Any], seed: int) -> None:
-    job = make_job(model, prompts=1, seed=seed, d_y=2)
+def test_gradient_of_one_prompt_against_autograd(
+    model: dict[str, Any], seed: int, normalization: Normalization
+) -> None:
+    job = make_job(model, prompts=1, seed=seed, d_y=2, normalization=normalization)
     plain = job.plain()
     tokens, target = (torch.from_numpy(a[0, 0]) for a in job.data)
     loss = ((plain(tokens)[-2:] - target) ** 2).sum()
@@ -331,8 +369,11 @@ def test_gradient_of_one_prompt_against_finite_differences(model: dict[str, Any]
     assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-6)
 
 
+@every_normalization
 @every_model
-def test_gradient_of_the_layer_with_gradcheck(model: dict[str, Any]) -> None:
+def test_gradient_of_the_layer_with_gradcheck(
+    model: dict[str, Any], normalization: Normalization
+) -> None:
     job = make_job(model, prompts=1, demonstrations=4, d=3, m=6)
     variant, tokens = build_variant(model), torch.from_numpy(job.prompts.tokens[0, 0])
     features = None
@@ -342,7 +383,8 @@ def test_gradient_of_the_layer_with_gradcheck(model: dict[str, Any]) -> None:
         )
 
     def output(*parameters: torch.Tensor) -> torch.Tensor:
-        weights = Weights.from_tensors(dict(zip(job.weights, parameters, strict=True)))
+        named = dict(zip(job.weights, parameters, strict=True))
+        weights = Weights.from_tensors(named, normalization)
         return predict(weights, tokens, variant, features)
 
     parameters = (torch.from_numpy(a[0]).requires_grad_() for a in job.weights.values())
@@ -352,16 +394,48 @@ def test_gradient_of_the_layer_with_gradcheck(model: dict[str, Any]) -> None:
 # Extremes
 
 
-def test_scores_far_from_the_origin() -> None:
-    """Keys and queries where exp(ωᵀx) and exp(‖x‖²/2) over- or underflow by themselves."""
-    job = make_job({"model": "softmax"}, prompts=5, m=200)
-    for scale in (6.0, 20.0):
-        far = {name: (scale if name != "W_V" else 1) * w for name, w in job.weights.items()}
-        moved = job._replace(weights=far)
-        fused, batched = moved.fused(), moved.batched()
-        expected = batched.evaluate(*job.data)
-        assert np.isfinite(expected).all()
-        np.testing.assert_allclose(fused.evaluate(*job.data), expected, rtol=1e-9)
+FAMILIES: dict[str, Family] = {
+    "positive": Positive(),
+    "orthogonal": Positive("orthogonal"),
+    "hyperbolic": Hyperbolic(),
+    "oprf": OPRF(),
+    "sderf": SDERF(),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("name", ["softmax", "eq18", "g2+"])
+@given(
+    norm=st.floats(0.1, 20),
+    demonstrations=st.integers(4, 9),
+    m=st.sampled_from([2, 30, 700]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=10)
+def test_scores_of_any_size(
+    name: str, family: Family, norm: float, demonstrations: int, m: int, seed: int
+) -> None:
+    """Up to ‖k + q‖² = 400: e^{ωᵀz} may over- or underflow float32 by hundreds of orders."""
+    job = make_job(MODELS[name], prompts=3, demonstrations=demonstrations, m=m, seed=seed)
+    job = job._replace(normalization="none")
+    tokens = torch.from_numpy(job.prompts.tokens[0])
+    weights = Weights.from_tensors({n: torch.from_numpy(w[0]) for n, w in job.weights.items()})
+    queries, keys, _ = project(replace(weights, normalization="none"), tokens)
+    factor = norm / float((queries[:, -1:] + keys).norm(dim=-1).max())
+    moved = {n: (factor if n in ("W_Q", "W_K") else 1) * w for n, w in job.weights.items()}
+    if name == "g2+":  # GELU keeps no factor: the largest norm is what it becomes
+        assume(factor < 3)
+    statistics = Statistics.of(factor * keys.numpy(), factor * queries[:, -1].numpy())
+    drawn = family.draw(np.random.default_rng(seed), 12, m, statistics)
+    # Both precisions take the very same numbers.
+    features = {n: a[None] for n, a in drawn.items()}
+    single = cast(job._replace(weights=moved, features=features), np.float32)
+    double = cast(single, np.float64)
+    expected = double.batched().evaluate(*double.data)
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(double.fused().evaluate(*double.data), expected, rtol=1e-9)
+    # Scores of hundreds have an absolute error of some 1e-5 in single precision.
+    np.testing.assert_allclose(single.fused().evaluate(*single.data), expected, rtol=1e-2)
 
 
 # Pretraining as a whole
@@ -415,7 +489,7 @@ def test_pretraining_is_epochs_of_plain_steps(model: dict[str, Any]) -> None:
         name: result.tensors.get(name, np.zeros((1, *shape)))[0].astype(np.float64)
         for name, shape in (("omega", (40, 12)), ("log_weight", (40,)))
     }
-    plain = PlainLayer(model, start, features)
+    plain = PlainLayer(model, start, features, "unit")
     train, test = (
         Prompts(p.tokens.astype(np.float64), p.targets.astype(np.float64))
         for p in (_sample("train", 0), _sample("test", 0))

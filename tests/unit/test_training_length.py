@@ -34,6 +34,7 @@ JOB: dict[str, Any] = {
     "variant": "softmax",
     "model": {"model": "softmax", "attention": "kernel"},
     "features": {"family": "positive", "d_r": D_R},
+    "normalization": "unit",
     "learning_rate": 0.01,
 }
 
@@ -46,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(data: Path, output: Path, **more: Any) -> dict[str, np.ndarray]:
-    arguments = argparse.Namespace(data=data, output=output, device="cpu", code=[])
+    arguments = argparse.Namespace(inputs=[data], output=output, device="cpu", code=[])
     pretrain_step.main(arguments, JOB | more)
     return load_tensors(output)[0]
 

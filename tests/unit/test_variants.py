@@ -60,7 +60,7 @@ def test_prompts_in_a_batch_are_treated_one_by_one(model: dict[str, Any]) -> Non
 def test_runs_in_a_batch_are_treated_one_by_one(model: dict[str, Any]) -> None:
     """The weights and features of several runs may be stacked, as in training."""
     runs = [make_case(model, seed) for seed in range(3)]
-    names = [name for name, value in vars(runs[0].weights).items() if value is not None]
+    names = [name for name, value in vars(runs[0].weights).items() if torch.is_tensor(value)]
     stacked = {name: torch.stack([getattr(c.weights, name) for c in runs]) for name in names}
     weights = type(runs[0].weights).from_tensors(stacked)
     features = None

@@ -27,7 +27,7 @@ if experiment.ablations:
         input:
             code=code("steps.pretrain"),
             own=own_code_of(experiment.config["ablations"]["variant"]),
-            data=lambda wildcards: experiment.ablation_paths(wildcards.ablation)[0],
+            inputs=lambda wildcards: [experiment.ablation_paths(wildcards.ablation)[0]],
         output:
             "results/ablations/{ablation}.safetensors",
         log:

@@ -9,7 +9,7 @@ rule pretrain:
     input:
         code=code("steps.pretrain"),
         own=lambda wildcards: own_code_of(wildcards.variant),
-        data="results/data/{setting}.safetensors",
+        inputs=["results/data/{setting}.safetensors"],
     output:
         "results/pretrained/{setting}/{variant}.safetensors",
     log:
@@ -28,4 +28,4 @@ rule pretrain:
     shell:
         "python -m icl_contrastive.steps.pretrain"
         " --config {params.config:q} --code {input.code:q} {input.own:q} --device {params.device}"
-        " --data {input.data:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --inputs {input.inputs:q} --output {output:q} 2>&1 | tee {log:q}"

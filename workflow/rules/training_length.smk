@@ -1,6 +1,6 @@
-"""What longer training does: a run of the base variant with checkpoints, from the same start.
+"""What longer training does: the pretrained variant goes on, and its checkpoints are looked at.
 
-In: results/data/<setting>.safetensors.
+In: results/data/<setting>.safetensors, results/pretrained/<setting>/<variant>.safetensors.
 Out: results/training_length/<setting>.safetensors, the long run; <setting>.csv, a look at its
 checkpoints; all settings together in results/tables/training_length.csv.
 """
@@ -11,7 +11,11 @@ if experiment.long_settings:
         input:
             code=code("steps.pretrain"),
             own=own_code_of(experiment.config["training_length"]["variant"]),
-            data="results/data/{setting}.safetensors",
+            inputs=[
+                "results/data/{setting}.safetensors",
+                f"results/pretrained/{{setting}}/{experiment.config['training_length']['variant']}"
+                ".safetensors",
+            ],
         output:
             "results/training_length/{setting}.safetensors",
         log:

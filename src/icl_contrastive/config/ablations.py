@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from icl_contrastive.config.experiment import Experiment
 
-DECISIONS = ("init", "scaling", "omega", "prompts", "batch")
+DECISIONS = ("normalization", "init", "init_scale", "omega", "prompts", "batch")
 """Those that are keys of ``pretraining``."""
 
 
@@ -54,8 +54,8 @@ def list_ablations(experiment: Experiment) -> Iterator[Ablation]:
     for decision in DECISIONS:
         for value in ablations[decision]:
             if value != experiment.config["pretraining"][decision]:
-                text = str(value).lower()
-                yield Ablation(decision, text, False, variant, runs, pretraining={decision: value})
+                changed = {decision: value}
+                yield Ablation(decision, str(value), False, variant, runs, pretraining=changed)
     for count in ablations["runs"]:
         if count != runs:
             data_runs = count if count > runs else None

@@ -197,11 +197,11 @@ def _training_length(experiment: Experiment) -> Iterator[str]:
             f"training_length.variant: {name!r} is not allowed; must be a variant with attention: "
             "kernel, since the estimate of the attention is looked at"
         )
-    for epoch in values["checkpoints"]:
-        if epoch > values["epochs"]:
+    for setting, epochs in values["settings"].items():
+        if min(values["checkpoints"]) > epochs:
             yield (
-                f"training_length.checkpoints: {epoch} is not allowed; must be an integer from 1 "
-                f"to {values['epochs']} (training_length.epochs)"
+                f"training_length.checkpoints: {show(values['checkpoints'])} is not allowed; must "
+                f"have an integer from 1 to {epochs} (training_length.settings.{setting})"
             )
 
 

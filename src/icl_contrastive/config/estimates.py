@@ -141,7 +141,7 @@ def tables(experiment: Experiment, job: Job) -> Need:
     """What reads or writes tables, also for figures and the scorecard, as if it had all rows."""
     config, runs = experiment.config, experiment.config["runs"]
     descent = config["equivalence"]
-    rows = len(experiment.cells) * runs * config["pretraining"]["epochs"]
+    rows = sum(runs * experiment.settings[cell.setting]["epochs"] for cell in experiment.cells)
     rows += 4 * len(experiment.dual_cells) * runs * descent["prompts"]  # schemes
     for cell in experiment.trajectory_cells:
         steps = descent["epochs"] * _n(experiment, {"setting": cell.setting})

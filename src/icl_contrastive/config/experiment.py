@@ -167,8 +167,7 @@ class Experiment:
     @property
     def long_settings(self) -> list[str]:
         """The settings in which a variant is trained for long."""
-        settings: list[str] = self.config.get("training_length", {}).get("settings", [])
-        return settings
+        return list(self.config.get("training_length", {}).get("settings", ()))
 
     @property
     def ablations(self) -> dict[str, Ablation]:
@@ -223,7 +222,7 @@ class Experiment:
                 "runs": self.config["runs"],
                 "setting": setting,
                 "test_prompts": self.config["test_prompts"],
-                **shape,
+                **{key: shape[key] for key in ("demonstrations", "prompts", "tasks")},
                 **self.config["task"],
             }
         )
@@ -235,15 +234,29 @@ class Experiment:
                 "seed": self.config["seed"],
                 "runs": self.config["runs"],
                 "learning_rate": self.variants[variant].learning_rate,
+                "epochs": self.settings[setting]["epochs"],
+                "checkpoints": self._checkpoints(setting, variant),
                 **self.config["pretraining"],
             }
         )
 
+    def _checkpoints(self, setting: str, variant: str) -> list[int]:
+        """The epochs after which a variant's weights are kept while it is pretrained."""
+        if (
+            setting not in self.long_settings
+            or variant != self.config["training_length"]["variant"]
+        ):
+            return []
+        kept = self.config["training_length"]["checkpoints"]
+        return sorted(epoch for epoch in kept if epoch <= self.settings[setting]["epochs"])
+
     def long_training(self, setting: str) -> str:
+        """That of the pretrained variant, which it goes on with."""
         length = self.config["training_length"]
         job = json.loads(self.pretrain(setting, length["variant"]))
-        longer = {"epochs": length["epochs"], "checkpoints": sorted(length["checkpoints"])}
-        return _json(job | longer)
+        epochs = max(length["settings"][setting], job["epochs"])
+        kept = sorted(epoch for epoch in length["checkpoints"] if epoch <= epochs)
+        return _json(job | {"epochs": epochs, "checkpoints": kept})
 
     def training_length(self, setting: str) -> str:
         return _json({"setting": setting, "runs": self.config["runs"]})
@@ -255,7 +268,7 @@ class Experiment:
     def ablation_training(self, name: str) -> str:
         ablation = self.ablations[name]
         job = json.loads(self.pretrain(self.config["ablations"]["setting"], ablation.variant))
-        return _json(job | ablation.pretraining | {"runs": ablation.runs})
+        return _json(job | ablation.pretraining | {"runs": ablation.runs, "checkpoints": []})
 
     def ablation(self, name: str) -> str:
         ablation = self.ablations[name]
@@ -380,7 +393,7 @@ class Experiment:
         if name == "multitask":
             figure["task"] = self.config["task"]
         if name == "training_length":
-            figure["epochs"] = self.config["pretraining"]["epochs"]
+            figure["epochs"] = {name: self.settings[name]["epochs"] for name in self.long_settings}
         if name == "figure_5":
             left = figure["regularized"]
             figure["regularized"] = {

@@ -21,6 +21,14 @@ Schema = Mapping[str, Any]
 LONGEST_LINE = 2000
 """Of a message: what is longer loses its middle."""
 
+RENAMED = {
+    "pretraining.scaling": "pretraining.normalization, scaled for true and none for false",
+    "ablations.scaling": "ablations.normalization, scaled for true and none for false",
+    "pretraining.epochs": "epochs, under each of the settings",
+    "training_length.epochs": "training_length.settings, a mapping of settings to epochs",
+}
+"""Keys of older configs, and what says the same now."""
+
 LARGEST_INTEGER = 2**63 - 1
 MOST_VALUES = 1_000_000
 """In a config file, with its aliases written out."""
@@ -189,7 +197,9 @@ def _explain(error: ValidationError, schema: Schema) -> Iterator[str]:
     elif error.validator == "additionalProperties":
         known = here["properties"]
         for name in value:
-            if name not in known:
+            if new := RENAMED.get(f"{below}{name}"):
+                yield f"{below}{name}: no longer a key; must be {new}"
+            elif name not in known:
                 yield f"{below}{name}: unknown key; must be {one_of(known, name)}"
     elif error.validator == "required":
         for name in here["required"]:

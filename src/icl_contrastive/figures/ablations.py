@@ -21,8 +21,9 @@ _PANELS = (
 )
 _NAMES = {
     "base": "as configured",
+    "normalization": "keys and queries",
     "init": "initial weights",
-    "scaling": "scaling",
+    "init_scale": "their factor",
     "omega": "features drawn",
     "prompts": "prompts",
     "batch": "prompts per step",
@@ -30,7 +31,7 @@ _NAMES = {
     "decay": "decay in single steps",
     "negatives": "negatives",
 }
-_VALUES = {"every_step": "in full", "section_5.5": "section 5.5", "eq18": "Eq. 18", "false": "none"}
+_VALUES = {"every_step": "in full", "section_5.5": "section 5.5", "eq18": "Eq. 18"}
 _ROW = 0.19  # inches
 
 

@@ -1,6 +1,6 @@
 """What longer training does to the predictions and to the estimate of the softmax.
 
-Config: ``epochs``, those of the other figures. Tables: ``training_length``.
+Config: ``epochs``, those of the other figures by setting. Tables: ``training_length``.
 """
 
 from typing import Any
@@ -63,7 +63,8 @@ def draw(config: Config, training_length: Table) -> Figure:
                 [Line2D([], [], color=style.DARK_GREY, linestyle=line) for line in named.values()],
                 list(named),
             )
-        axes.axvline(config["epochs"], color=style.GREY, linewidth=0.7, linestyle=":", zorder=0)
+        for color, setting in zip(_COLORS, settings, strict=False):
+            axes.axvline(config["epochs"][setting], color=color, lw=0.7, linestyle=":", zorder=0)
         axes.set_title(title)
         axes.margins(x=0)
     for axes in panels[-1]:

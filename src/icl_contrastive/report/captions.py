@@ -358,7 +358,7 @@ def _training_length(config: Config, training_length: Table) -> Numbers:
     setting = str(training_length.rows["setting"].iloc[0])
     rows = training_length.where(setting=setting).rows
     medians = rows.drop(columns="setting").groupby("epoch").median()
-    usual = medians.index[medians.index <= config["epochs"]].max()
+    usual = medians.index[medians.index <= config["epochs"][setting]].max()
     numbers = {"setting": setting}
     for name, epoch in (("usual", usual), ("last", medians.index.max())):
         at = medians.loc[epoch]

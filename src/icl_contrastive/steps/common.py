@@ -20,9 +20,10 @@ log = logging.getLogger(__name__)
 CELL = ("setting", "variant")
 """What says in the log which of several jobs a line is from."""
 
-OWN = ("prompts", "epochs")
-"""What is each step's own, under one name: how many prompts it draws or reads, and for how long it
-trains or descends. In all else a step and the steps that made its inputs must agree."""
+OWN = ("prompts", "epochs", "checkpoints")
+"""What is each step's own, under one name: how many prompts it draws or reads, for how long it
+trains or descends, and what it keeps on the way. In all else a step and the steps that made its
+inputs must agree."""
 
 
 NO_MEMORY = re.compile(

@@ -54,8 +54,9 @@ def predictions(
     yield Prediction("fresh features", of_layer(layer.weights, fresh), target)
     yield Prediction("exact softmax", of_layer(layer.weights, None), target)
     for path in exact:
-        arrays = {name: torch.from_numpy(a[run]) for name, a in load_tensors(path)[0].items()}
-        weights = Weights.from_tensors({name: a.double() for name, a in arrays.items()})
+        arrays, made_by = load_tensors(path)
+        of_run = {name: torch.from_numpy(array[run]).double() for name, array in arrays.items()}
+        weights = Weights.from_tensors(of_run, made_by["normalization"])
         yield Prediction("exact softmax, trained", of_layer(weights, None), target)
 
     # With a task for each prompt, every test prompt has a fresh one as it is.

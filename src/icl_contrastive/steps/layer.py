@@ -33,7 +33,8 @@ def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:
     of_runs = {name: torch.as_tensor(array[runs]).to(dtype) for name, array in arrays.items()}
     tensors = Contents(path, of_runs)
     family = load_family(made_by["features"])
-    return Layer(Weights.from_tensors(tensors), family.feature_map(tensors))
+    weights = Weights.from_tensors(tensors, made_by["normalization"])
+    return Layer(weights, family.feature_map(tensors))
 
 
 def draw_map(

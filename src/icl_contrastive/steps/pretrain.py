@@ -15,14 +15,21 @@ from icl_contrastive.tasks import Prompts, sample_part
 from icl_contrastive.training import TrainingDivergedError, pretrain
 from icl_contrastive.variants import build_variant
 
-OPTIONAL = ("init", "scaling", "omega", "batch", "checkpoints")
+OPTIONAL = ("init", "init_scale", "normalization", "omega", "batch", "checkpoints")
 """Arguments of ``pretrain`` whose defaults are its own."""
+
+CHECKPOINT = "checkpoints/"
+"""What the names of the weights that were kept on the way begin with."""
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write weights, features, the curves ``train_mse``, ``test_mse`` (run, epoch), checkpoints."""
-    check_origin(config, arguments.data)
-    data, sampled_by = load_tensors(arguments.data)
+    """Write weights, features, the curves ``train_mse``, ``test_mse`` (run, epoch), checkpoints.
+
+    The inputs are the prompts and, to go on from, what this step wrote after fewer epochs.
+    """
+    check_origin(config, *arguments.inputs)
+    (data, sampled_by), *earlier = map(load_tensors, arguments.inputs)
+    trained = [(made_by["epochs"], tensors) for tensors, made_by in earlier]
 
     def fresh_prompts(epoch: int) -> Prompts:
         """As the first epoch's, from the same tasks."""
@@ -45,6 +52,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             learning_rate=config["learning_rate"],
             epochs=config["epochs"],
             fresh_prompts=fresh_prompts if config.get("prompts") == "fresh" else None,
+            trained=trained[0] if trained else None,
             device=arguments.device,
             **{key: config[key] for key in OPTIONAL if key in config},
         )
@@ -52,19 +60,23 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         raise StepError(
             f"variant {config['variant']} in setting {config['setting']}: {error}"
         ) from error
-    curves = {"train_mse": pretrained.train_mse, "test_mse": pretrained.test_mse}
-    weights = list(pretrained.checkpoints.values())
-    kept = {  # run, checkpoint, ...
-        f"checkpoints/{name}": np.stack([one[name] for one in weights], 1)
-        for name in (weights[0] if weights else ())
-    }
+    courses = [tensors for _, tensors in trained]
+    courses.append({"train_mse": pretrained.train_mse, "test_mse": pretrained.test_mse})
+    kept = list(pretrained.checkpoints.values())
+    for name in kept[0] if kept else ():
+        courses[-1][CHECKPOINT + name] = np.stack([weights[name] for weights in kept], 1)
+    grown = {
+        name: np.concatenate([course[name] for course in courses if name in course], 1)
+        for name in courses[0] | courses[-1]
+        if name in courses[-1] or name.startswith(CHECKPOINT)
+    }  # run, epoch or checkpoint, ...
     save_tensors(
         arguments.output,
-        pretrained.tensors | curves | kept,
+        pretrained.tensors | grown,
         config | {"device": arguments.device},
         origin(arguments.code),
     )
 
 
 if __name__ == "__main__":
-    run_step(main, "data", "output", options=("device",))
+    run_step(main, "output", many="inputs", options=("device",))

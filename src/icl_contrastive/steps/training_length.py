@@ -15,11 +15,10 @@ from icl_contrastive.diagnostics import diagnose
 from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
+from icl_contrastive.steps.pretrain import CHECKPOINT
 from icl_contrastive.variants import build_variant
 
 log = logging.getLogger(__name__)
-
-CHECKPOINT = "checkpoints/"
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
@@ -32,7 +31,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         prompts = load_test_prompts(arguments.data, run, slice(None), torch.float64)
         layer = load_layer(arguments.pretrained, run, torch.float64)
         for index, epoch in enumerate(made_by["checkpoints"]):
-            kept = {
+            kept: dict[str, Any] = {
                 name.removeprefix(CHECKPOINT): torch.from_numpy(array[run, index]).double()
                 for name, array in arrays.items()
                 if name.startswith(CHECKPOINT)

@@ -9,7 +9,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -21,6 +21,7 @@ from icl_contrastive.features.positive import Positive
 from icl_contrastive.streams import stream
 
 if TYPE_CHECKING:
+    from icl_contrastive.attention import Normalization
     from icl_contrastive.tasks import Prompts
     from icl_contrastive.variants.base import Mixing, Variant
 
@@ -43,10 +44,9 @@ class Pretrained:
     Attributes:
         tensors: ``W_Q``, ``W_K``, ``W_V`` (R, d, d); ``g1``, ``g2`` (R, layers, d, d) if there
             are any; unless attention is exact, the arrays that fix the features, for most families
-            ``omega`` (R, m, d) and ``log_weight`` (R, m); ``scale`` (R,), the factor on keys and
-            queries, if it is not that of section 3.1.
-        train_mse: (R, epochs), mean of the squared errors met during the epoch (A.3).
-        test_mse: (R, epochs), mean squared error on the held-out prompts after the epoch.
+            ``omega`` (R, m, d) and ``log_weight`` (R, m).
+        train_mse: (R, epochs trained), mean of the squared errors met during the epoch (A.3).
+        test_mse: (R, epochs trained), mean squared error on the held-out prompts after the epoch.
         checkpoints: the weights after the epochs that were asked for, by epoch.
     """
 
@@ -57,21 +57,27 @@ class Pretrained:
 
 
 def initial_weights(
-    variant: Variant, d: int, seed: int, setting: str, run: int, init: Init = "uniform"
+    variant: Variant,
+    d: int,
+    seed: int,
+    setting: str,
+    run: int,
+    init: Init = "uniform",
+    init_scale: float = 1.0,
 ) -> dict[str, Array]:
     """Every matrix from a stream of its own.
 
-    ``uniform`` is U(−1/√d, 1/√d), ``normal`` N(0, 1/d), ``standard_normal`` N(0, 1). Variants of
-    one setting and run start from the same W_Q, W_K and W_V.
+    ``uniform`` is U(−1/√d, 1/√d), ``normal`` N(0, 1/d), ``standard_normal`` N(0, 1), all of them
+    times ``init_scale``. Variants of one setting and run start from the same W_Q, W_K and W_V.
     """
 
-    def draw(name: str, *shape: int) -> Array:
+    def draw(name: str) -> Array:
         rng = stream(seed, "initial weights", setting, run, name)
         bound = 1 / math.sqrt(d)
         if init == "uniform":
-            return rng.uniform(-bound, bound, (*shape, d, d)).astype(np.float32)
+            return (init_scale * rng.uniform(-bound, bound, (d, d))).astype(np.float32)
         deviation = bound if init == "normal" else 1.0
-        return (deviation * rng.standard_normal((*shape, d, d))).astype(np.float32)
+        return (init_scale * deviation * rng.standard_normal((d, d))).astype(np.float32)
 
     weights = {name: draw(name) for name in ("W_Q", "W_K", "W_V")}
     for name, layers in (("g1", variant.g1), ("g2", variant.g2)):
@@ -81,23 +87,28 @@ def initial_weights(
 
 
 def initial_statistics(
-    weights: dict[str, Array], tokens: Array, scale: float | None = None
+    weights: dict[str, Array], tokens: Array, normalization: Normalization = "unit"
 ) -> Statistics:
     """Of the keys and of the query tokens' queries that training starts with.
 
     Args:
         weights: those of one run.
         tokens: its training prompts, (prompts, n, d).
-        scale: factor on keys and queries, d^(−1/4) by default.
+        normalization: of keys and queries, see ``attention.normalize``.
     """
     from scipy.special import ndtr
 
-    scale = tokens.shape[-1] ** -0.25 if scale is None else scale
+    def normalize(x: Array) -> Array:
+        if normalization == "unit":
+            norms = np.linalg.norm(x, axis=-1, keepdims=True)
+            return np.asarray(x / np.where(norms > 0, norms, 1), np.float32)
+        return np.float32(x.shape[-1] ** -0.25) * x if normalization == "scaled" else x
+
     keys = tokens @ weights["W_K"].T
     for layer in weights.get("g2", ()):
         keys = keys @ layer.T
         keys *= ndtr(keys)  # GELU
-    return Statistics.of(scale * keys, scale * (tokens[:, -1] @ weights["W_Q"].T))
+    return Statistics.of(normalize(keys), normalize(tokens[:, -1] @ weights["W_Q"].T))
 
 
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
@@ -123,11 +134,13 @@ def pretrain(
     learning_rate: float = 0.003,
     epochs: int = 50,
     init: Init = "uniform",
-    scaling: bool = True,
+    init_scale: float = 1.0,
+    normalization: Normalization = "unit",
     omega: Omega = "kept",
     fresh_prompts: Callable[[int], Prompts] | None = None,
     batch: int = 1,
     checkpoints: Collection[int] = (),
+    trained: tuple[int, Mapping[str, Array]] | None = None,
     device: Device = "auto",
 ) -> Pretrained:
     """Train one layer per run on the prompts, in their order, ``epochs`` times.
@@ -144,13 +157,16 @@ def pretrain(
         learning_rate: of SGD on ‖ŷ − y‖².
         epochs: passes over the prompts.
         init: see ``initial_weights``.
-        scaling: whether keys and queries are scaled by d^(−1/4) (section 3.1) or not at all.
+        init_scale: likewise.
+        normalization: of keys and queries, see ``attention.normalize``.
         omega: one draw of the features for the whole run, for each epoch or for each step; the
             last one is in the result, and the held-out error is measured with it.
         fresh_prompts: the prompts of an epoch from the second on, counted from 1; without it, all
             epochs have the same.
         batch: prompts per step, whose gradients are averaged; an epoch ends a batch.
         checkpoints: epochs after which the weights are kept.
+        trained: go on after so many epochs from the weights that they ended with: what follows is
+            as if there had been no stop, and is all that the result holds.
         device: ``cpu`` runs the compiled loop, ``cuda`` all runs in one torch program, which also
             trains with features that the loop is not made for.
 
@@ -162,27 +178,42 @@ def pretrain(
     if not family.nonnegative:
         raise ValueError(f"{family!r} features can be negative: no layer is trained with them")
     runs, _, n, d = prompts.tokens.shape
-    start = [initial_weights(variant, d, seed, setting, run, init) for run in range(runs)]
+    start = [
+        initial_weights(variant, d, seed, setting, run, init, init_scale) for run in range(runs)
+    ]
     weights = {name: np.stack([one[name] for one in start]) for name in start[0]}
-    scale = None if scaling else 1.0
-    generators = [stream(seed, "omega", setting, run) for run in range(runs)]
+    done = 0
+    if trained is not None:
+        done, ended = trained
+        weights = {name: ended[name] for name in weights}
+    streams: list[np.random.Generator] = []
     known: list[Statistics | None] = [None] * runs
     if family.uses_statistics:
-        known = [initial_statistics(start[run], prompts.tokens[run], scale) for run in range(runs)]
+        known = [
+            initial_statistics(start[run], prompts.tokens[run], normalization)
+            for run in range(runs)
+        ]
 
     def draw() -> dict[str, Array]:
-        pairs = zip(generators, known, strict=True)
+        pairs = zip(streams, known, strict=True)
         draws = [family.draw(rng, d, d_r, statistics) for rng, statistics in pairs]
         return {name: np.stack([one[name] for one in draws]) for name in draws[0]}
 
-    features = draw() if variant.attention == "kernel" else None
+    def begin(epoch: int) -> dict[str, Array]:
+        """The first features of an epoch from whose start they are drawn anew, from 1."""
+        later = () if epoch == 1 else ("epoch", epoch)
+        streams[:] = [stream(seed, "omega", setting, run, *later) for run in range(runs)]
+        return draw()
+
+    features = begin(1) if variant.attention == "kernel" else None
     mixing, d_y = variant.mixing(n - 1), prompts.targets.shape[-1]
-    trainer = _trainer(resolve_device(device), weights, family, features, mixing, d_y, scale)
-    train_mse = np.empty((runs, epochs), np.float32)
-    test_mse = np.empty((runs, epochs), np.float32)
+    device = resolve_device(device)
+    trainer = _trainer(device, weights, family, features, mixing, d_y, normalization)
+    train_mse = np.empty((runs, epochs - done), np.float32)
+    test_mse = np.empty_like(train_mse)
     kept = {}
     began = time.monotonic()
-    for epoch in range(epochs):
+    for epoch in range(done, epochs):
         if epoch and fresh_prompts is not None:
             prompts = fresh_prompts(epoch + 1)
         count = prompts.tokens.shape[1]
@@ -190,20 +221,21 @@ def pretrain(
         errors = np.zeros(runs)
         for first in range(0, count, part):
             if features is not None and omega != "kept" and (epoch or first):
-                features = draw()
+                features = draw() if first else begin(epoch + 1)
                 trainer.redraw(features)
             some = slice(first, first + part)
             tokens, targets = prompts.tokens[:, some], prompts.targets[:, some]
             share = tokens.shape[1] / count
             errors += share * trainer.train(tokens, targets, learning_rate, batch)
-        train_mse[:, epoch] = errors
-        test_mse[:, epoch] = trainer.evaluate(test_prompts.tokens, test_prompts.targets)
-        for curve, what in ((train_mse, "training"), (test_mse, "held-out")):
-            diverged = ~np.isfinite(curve[:, epoch])
+        held_out = trainer.evaluate(test_prompts.tokens, test_prompts.targets)
+        train_mse[:, epoch - done], test_mse[:, epoch - done] = errors, held_out
+        for met, what in ((errors, "training"), (held_out, "held-out")):
+            diverged = ~np.isfinite(met)
             if diverged.any():
                 raise TrainingDivergedError(
                     f"the {what} error of run {int(diverged.argmax())} is not finite after epoch "
-                    f"{epoch + 1}; lower the learning rate (now {learning_rate:g})"
+                    f"{epoch + 1}; lower the learning rate (now {learning_rate:g}) or the size of "
+                    f"the initial weights (init: {init}, init_scale: {init_scale:g})"
                 )
         if epoch + 1 in checkpoints:
             kept[epoch + 1] = trainer.weights
@@ -212,14 +244,11 @@ def pretrain(
             "epoch %d of %d: median training error %.4g, held-out %.4g; %.0f s left",
             epoch + 1,
             epochs,
-            np.median(train_mse[:, epoch]),
-            np.median(test_mse[:, epoch]),
-            seconds / (epoch + 1) * (epochs - epoch - 1),
+            np.median(errors),
+            np.median(held_out),
+            seconds / (epoch + 1 - done) * (epochs - epoch - 1),
         )
-    tensors = trainer.weights | (features or {})
-    if scale is not None:
-        tensors["scale"] = np.full(runs, scale, np.float32)
-    return Pretrained(tensors, train_mse, test_mse, kept)
+    return Pretrained(trainer.weights | (features or {}), train_mse, test_mse, kept)
 
 
 class Trainer(Protocol):
@@ -240,19 +269,19 @@ class Trainer(Protocol):
 
 
 def _trainer(
-    device: Literal["cpu", "cuda"],
+    device: str,
     weights: dict[str, Array],
     family: Family,
     features: dict[str, Array] | None,
     mixing: Mixing,
     d_y: int,
-    scale: float | None,
+    normalization: Normalization,
 ) -> Trainer:
     if device == "cuda" or (features is not None and not isinstance(family, ExponentialFamily)):
         from icl_contrastive.training.batched import BatchedRuns
 
-        return BatchedRuns(weights, family, features, mixing, d_y, device, scale)
+        return BatchedRuns(weights, family, features, mixing, d_y, device, normalization)
     from icl_contrastive.training.fused import FusedRuns
 
     omega, log_weight = (features["omega"], features["log_weight"]) if features else (None, None)
-    return FusedRuns(weights, omega, log_weight, mixing, d_y, scale)
+    return FusedRuns(weights, omega, log_weight, mixing, d_y, normalization)

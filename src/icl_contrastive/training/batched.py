@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from icl_contrastive.attention import Normalization
     from icl_contrastive.features import Family
     from icl_contrastive.variants.base import Mixing
 
@@ -38,7 +39,7 @@ class BatchedRuns:
         mixing: the variant's, for N demonstrations.
         d_y: number of label coordinates, the last ones of a token.
         device: torch's name of the device.
-        scale: factor on keys and queries, d^(−1/4) by default.
+        normalization: of keys and queries, see ``attention.normalize``.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class BatchedRuns:
         mixing: Mixing,
         d_y: int,
         device: str,
-        scale: float | None = None,
+        normalization: Normalization = "unit",
     ) -> None:
         dtype = torch.as_tensor(weights["W_Q"]).dtype
 
@@ -57,9 +58,7 @@ class BatchedRuns:
             return torch.as_tensor(np.asarray(array)).to(device, dtype, copy=True)
 
         self._parameters = {name: place(array).requires_grad_() for name, array in weights.items()}
-        self._weights = Weights.from_tensors(self._parameters)
-        if scale is not None:
-            self._weights = replace(self._weights, scale=place(np.array(scale)))
+        self._weights = Weights.from_tensors(self._parameters, normalization)
         self._arrays = {name: place(array) for name, array in (features or {}).items()}
         self._features = family.feature_map(self._arrays) if features is not None else None
         constants: dict[str, Any] = {

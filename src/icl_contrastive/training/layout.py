@@ -1,0 +1,216 @@
+"""What the compiled loop works on: features, weights and workspace, laid out for vectors.
+
+A matrix of tokens is stored with its coordinates as rows, (d, rows): a vector holds one coordinate
+of many tokens. Tokens are padded with zeros to whole vectors, features likewise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from icl_contrastive.training.simd import TILE, VECTOR_BITS, lanes
+
+if TYPE_CHECKING:
+    from icl_contrastive.attention import Normalization
+    from icl_contrastive.variants.base import Mixing
+
+Array = npt.NDArray[Any]
+
+BLOCK = 640  # features, at most, whose exponentials and ω stay in the first level of cache
+SAFE = 40  # exponents of this size can be summed and multiplied in float32 as they are
+
+
+class Kernel(NamedTuple):
+    """Random features of one run, or none for the exact softmax."""
+
+    omega_t: Array  # (rows, m): Ωᵀ, with rows of zeros up to a multiple of TILE
+    log_weight: Array  # (m,): 2 b, less its maximum; −∞, as it were, for padding
+    no_weight: Array  # (m,): zeros
+    block: int  # features that are worked on at a time
+    lanes: int  # entries of a vector
+    longest: Any  # the largest ‖ω‖: with ‖z‖ it bounds all |ω·z|
+    exact: bool  # scores kᵀq, of the softmax itself
+
+
+class Stacks(NamedTuple):
+    """Weights or gradients of one run, (layers, d, width): W, then the GELU layers above it."""
+
+    query: Array
+    key: Array
+    value: Array
+
+
+class Mix(NamedTuple):
+    """``attention.Mixing`` in the precision of training."""
+
+    gain: Array
+    offset: Array
+    offset_by_rank: Array
+    repulsion_by_rank: Array
+    has_ranks: bool
+    has_repulsion: bool
+
+
+class Workspace(NamedTuple):
+    """Memory of one prompt's forward and backward pass."""
+
+    tokens: Array  # (rows, width)
+    tokens_t: Array  # (d, rows)
+    key_x: Array  # (1 + g2 layers, d, rows): output of every layer
+    key_slope: Array  # likewise: derivative of every layer's activation
+    value_x: Array  # (1 + g1 layers, d, rows)
+    value_slope: Array
+    query_x: Array  # (1, d, rows); only the last vector, unless there are own negatives
+    keys: Array  # (d, rows), normalized
+    queries: Array  # (d, rows), likewise
+    key_factor: Array  # (rows,): what normalization multiplies each token's key by
+    query_factor: Array  # (rows,)
+    key_norm: Array  # (rows,): ‖k_i‖²
+    sums: Array  # (d, rows): k_i + q
+    norm: Array  # (rows,): ‖k_i + q‖²
+    shift: Array  # (rows,): of the exponents, zero where they are small
+    exponentials: Array  # (TILE, block)
+    sums_by_lane: Array  # (rows, padded d + 1, lanes): ``tilted`` before its lanes are summed
+    tilted: Array  # (d + 1, rows): Σ_f exp(…) ω_f, and Σ_f exp(…) in the last row
+    presence: Array  # (rows,): 1 for the tokens, 0 for the padding
+    attention: Array  # (rows,): scores, then weights
+    coefficients: Array  # (rows,)
+    key_features: Array  # (blocks, rows, block), only for own negatives
+    query_features: Array  # (blocks, rows, block), likewise
+    products: Array  # (TILE · TILE, lanes)
+    own_scores: Array  # (rows, rows): of key j at query i
+    repulsion: Array  # (N, N): weight of value j in the repulsion from i
+    error: Array  # (d_y,)
+    grad_coefficients: Array  # (rows,)
+    grad_scores: Array  # (rows,)
+    grad_query: Array  # (d,)
+    delta: Array  # (d, rows): gradient at the output of a layer
+    below: Array  # (d, rows)
+    inputs: Array  # (rows, width): a layer's inputs, tokens as rows
+    zero: Any  # in the precision of training, as are the next three
+    half: Any
+    one: Any
+    scale: Any  # factor on keys and queries, unless they get unit norm
+    unit: bool  # whether they do
+
+
+def ceil(count: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-count // multiple) * multiple
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array that starts where a vector may: one across two cache lines costs twice."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + VECTOR_BITS // 8, np.uint8)
+    start = -memory.ctypes.data % (VECTOR_BITS // 8)
+    array: Array = memory[start : start + size].view(dtype).reshape(shape)
+    return array
+
+
+def build_kernel(omega: Array | None, log_weight: Array | None, d: int, dtype: Any) -> Kernel:
+    """Lay out one run's features (m, d) and log weights (m,); exact softmax for None."""
+    width, padded_d = lanes(dtype), ceil(d, TILE)
+    exact = omega is None or log_weight is None
+    count = 0 if omega is None else len(omega)
+    block = ceil(-(-count // max(1, -(-count // BLOCK))), TILE * width)
+    m = ceil(count, block) if count else 0
+    omega_t, weight = zeros((padded_d, m), dtype), zeros((m,), dtype)
+    longest = 0.0
+    if omega is not None and log_weight is not None:
+        omega_t[:d, :count] = omega.T
+        weight[:] = -1e30
+        weight[:count] = 2 * (log_weight - log_weight.max())
+        longest = float(np.linalg.norm(omega.astype(np.float64), axis=1).max())
+    none = zeros((m,), dtype)
+    return Kernel(omega_t, weight, none, block, width, dtype.type(longest), exact)
+
+
+def build_stacks(weights: dict[str, Array]) -> Stacks:
+    """Matrices as they are, with rows padded to whole vectors."""
+
+    def stack(first: str, layers: str = "") -> Array:
+        matrices = [weights[first][None], *([weights[layers]] if layers in weights else [])]
+        joined = np.concatenate(matrices)
+        d = joined.shape[-1]
+        padded = zeros((len(joined), d, ceil(d, lanes(joined.dtype))), joined.dtype)
+        padded[..., :d] = joined
+        return padded
+
+    return Stacks(stack("W_Q"), stack("W_K", "g2"), stack("W_V", "g1"))
+
+
+def build_mix(mixing: Mixing, dtype: Any) -> Mix:
+    """The variant's mixing in the precision of training."""
+
+    def constant(array: Array | None) -> Array:
+        return np.ascontiguousarray([] if array is None else array, dtype)
+
+    return Mix(
+        gain=constant(mixing.gain),
+        offset=constant(mixing.offset),
+        offset_by_rank=constant(mixing.offset_by_rank),
+        repulsion_by_rank=constant(mixing.repulsion_by_rank),
+        has_ranks=mixing.offset_by_rank is not None,
+        has_repulsion=mixing.repulsion_by_rank is not None,
+    )
+
+
+def build_workspace(
+    weights: Stacks, kernel: Kernel, mix: Mix, d_y: int, normalization: Normalization
+) -> Workspace:
+    """Memory for the prompts that the mixing is for."""
+    dtype, (_, d, width) = weights.query.dtype, weights.query.shape
+    n = mix.gain.size
+    rows = ceil(n, kernel.lanes)
+    own = kernel.omega_t.shape[1] // kernel.block if mix.has_repulsion and kernel.block else 0
+
+    def array(*shape: int) -> Array:
+        return zeros(shape, dtype)
+
+    presence = array(rows)
+    presence[:n] = 1
+    keys, values = len(weights.key), len(weights.value)
+    return Workspace(
+        tokens=array(rows, width),
+        tokens_t=array(d, rows),
+        key_x=array(keys, d, rows),
+        key_slope=array(keys, d, rows),
+        value_x=array(values, d, rows),
+        value_slope=array(values, d, rows),
+        query_x=array(1, d, rows),
+        keys=array(d, rows),
+        queries=array(d, rows),
+        key_factor=array(rows),
+        query_factor=array(rows),
+        key_norm=array(rows),
+        sums=array(d, rows),
+        norm=array(rows),
+        shift=array(rows),
+        exponentials=array(TILE, kernel.block),
+        sums_by_lane=array(rows, kernel.omega_t.shape[0] + 1, kernel.lanes),
+        tilted=array(d + 1, rows),
+        presence=presence,
+        attention=array(rows),
+        coefficients=array(rows),
+        key_features=array(own, rows, kernel.block),
+        query_features=array(own, rows, kernel.block),
+        products=array(TILE * TILE, kernel.lanes),
+        own_scores=array(rows, rows),
+        repulsion=array(n - 1, n - 1),
+        error=array(d_y),
+        grad_coefficients=array(rows),
+        grad_scores=array(rows),
+        grad_query=array(d),
+        delta=array(d, rows),
+        below=array(d, rows),
+        inputs=array(rows, width),
+        zero=dtype.type(0),
+        half=dtype.type(0.5),
+        one=dtype.type(1),
+        scale=dtype.type(d**-0.25 if normalization == "scaled" else 1),
+        unit=normalization == "unit",
+    )

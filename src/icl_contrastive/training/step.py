@@ -1,0 +1,389 @@
+"""One SGD step on the query's squared error: forward, backward, and the loop over prompts.
+
+Only the query's column of Eq. 1 is trained on. With the scores' tilted means t_i = Σ_f p_f ω_f,
+
+    ∂s_i/∂k_i = t_i − k_i        ∂s_i/∂q = t_i − q,
+
+and normalization to unit norm takes the gradient through (I − k̂ k̂ᵀ)/‖k‖ (section 3.1).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from icl_contrastive.training.compiled import jit
+from icl_contrastive.training.kernels import (
+    own_negatives,
+    rank,
+    shift_exponents,
+    sum_exponentials,
+)
+from icl_contrastive.training.layout import SAFE, Array, Kernel, Mix, Stacks, Workspace
+from icl_contrastive.training.simd import (
+    add,
+    divide,
+    exp,
+    fma,
+    inverse_root,
+    load,
+    multiply,
+    splat,
+    store,
+    subtract,
+    total,
+)
+
+
+@jit
+def forward_stack(
+    stack: Array, lanes: int, n: int, low: int, first: int, work: Workspace, x: Array, slope: Array
+) -> None:
+    """x[l] = GELU(stack[l] x[l − 1]), without GELU in the first layer, whose inputs are tokens.
+
+    From the token ``first`` on; of the last layer, only the coordinates from ``low`` on.
+    """
+    layers, d, rows = x.shape
+    start = first // lanes * lanes
+    zero = splat(work.zero)
+    for layer in range(layers):
+        lowest = low if layer == layers - 1 else 0
+        for o in range(lowest, d):
+            for part in range(start, rows, lanes):
+                above = zero
+                for c in range(d):
+                    below = (
+                        load(x, ((layer - 1) * d + c) * rows + part)
+                        if layer
+                        else load(work.tokens_t, c * rows + part)
+                    )
+                    above = fma(splat(stack[layer, o, c]), below, above)
+                store(x, (layer * d + o) * rows + part, above)
+        if layer > 0:
+            for o in range(lowest, d):
+                for i in range(n):  # GELU(u) = u Φ(u), GELU'(u) = Φ(u) + u Φ'(u)
+                    u = x[layer, o, i]
+                    cdf = 0.5 * (1 + math.erf(u * math.sqrt(0.5)))
+                    pdf = math.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
+                    slope[layer, o, i] = cdf + u * pdf
+                    x[layer, o, i] = u * cdf
+
+
+@jit
+def backward_stack(
+    stack: Array,
+    lanes: int,
+    n: int,
+    low: int,
+    x: Array,
+    slope: Array,
+    work: Workspace,
+    into: Array,
+    rate: Any,
+) -> None:
+    """Add ``rate`` times the gradient of every layer to ``into``, which may be the stack itself.
+
+    ``work.delta`` is the gradient at the output of the last layer, from coordinate ``low`` on.
+    """
+    layers, d, width = stack.shape
+    rows = x.shape[2]
+    delta, below = work.delta, work.below
+    zero, step = splat(work.zero), splat(rate)
+    for layer in range(layers - 1, -1, -1):
+        lowest = low if layer == layers - 1 else 0
+        inputs = work.tokens
+        if layer > 0:
+            inputs = work.inputs
+            for i in range(n):
+                for c in range(d):
+                    inputs[i, c] = x[layer - 1, c, i]
+            for o in range(lowest, d):
+                for i in range(n):
+                    delta[o, i] *= slope[layer, o, i]
+            for c in range(d):
+                for part in range(0, rows, lanes):
+                    grad = zero
+                    for o in range(lowest, d):
+                        grad = fma(splat(stack[layer, o, c]), load(delta, o * rows + part), grad)
+                    store(below, c * rows + part, grad)
+        for o in range(lowest, d):
+            for part in range(0, width, lanes):
+                grad = zero
+                for i in range(n):
+                    grad = fma(splat(delta[o, i]), load(inputs, i * width + part), grad)
+                place = (layer * d + o) * width + part
+                store(into, place, fma(step, grad, load(into, place)))
+        if layer > 0:
+            for place in range(0, delta.size, lanes):
+                store(delta, place, load(below, place))
+
+
+@jit
+def normalize(x: Array, lanes: int, first: int, work: Workspace, factor: Array, out: Array) -> None:
+    """out = the tokens' columns of x, normalized, and by what they were multiplied."""
+    d, rows = out.shape
+    zero = splat(work.zero)
+    for part in range(first // lanes * lanes, rows, lanes):
+        by = splat(work.scale)
+        if work.unit:
+            squares = zero
+            for c in range(d):
+                entry = load(x, c * rows + part)
+                squares = fma(entry, entry, squares)
+            by = inverse_root(squares)
+        store(factor, part, by)
+        for c in range(d):
+            store(out, c * rows + part, multiply(by, load(x, c * rows + part)))
+
+
+@jit
+def add_query(n: int, lanes: int, work: Workspace) -> None:
+    """Fill ``work.sums`` with k_i + q, and the norms of keys and sums."""
+    d, rows = work.keys.shape
+    zero = splat(work.zero)
+    for part in range(0, rows, lanes):
+        key_norm, norm = zero, zero
+        for c in range(d):
+            key = load(work.keys, c * rows + part)
+            both = add(key, splat(work.queries[c, n - 1]))
+            store(work.sums, c * rows + part, both)
+            key_norm, norm = fma(key, key, key_norm), fma(both, both, norm)
+        store(work.key_norm, part, key_norm)
+        store(work.norm, part, norm)
+
+
+@jit
+def attend(n: int, kernel: Kernel, work: Workspace, tilt: bool) -> None:
+    """Attention weights at the query token, into ``work.attention``."""
+    (d, rows), lanes, attention = work.keys.shape, kernel.lanes, work.attention
+    zero = splat(work.zero)
+    safe = False
+    if not kernel.exact:
+        safe = shift_exponents(n, kernel, work)
+        for i in range(n):
+            safe &= work.key_norm[i] / 2 <= SAFE
+        sum_exponentials(n, kernel, work, tilt)
+    if safe:  # a_i ∝ Σ_f exp(…) · exp(−‖k_i‖²/2)
+        weights = zero
+        for part in range(0, rows, lanes):
+            factor = exp(multiply(splat(-work.half), load(work.key_norm, part)))
+            factor = multiply(factor, load(work.presence, part))
+            weight = multiply(factor, load(work.tilted, d * rows + part))
+            store(attention, part, weight)
+            weights = add(weights, weight)
+        normalizer = splat(total(weights))
+        for part in range(0, rows, lanes):
+            store(attention, part, divide(load(attention, part), normalizer))
+        return
+    highest = work.zero
+    for i in range(n):
+        if kernel.exact:
+            score = work.keys[0, i] * work.queries[0, n - 1]
+            for c in range(1, d):
+                score += work.keys[c, i] * work.queries[c, n - 1]
+        else:  # without ‖q‖²/2 and log m, which all tokens share
+            score = math.log(work.tilted[d, i]) + work.shift[i] - work.key_norm[i] / 2
+        attention[i] = score
+        highest = score if i == 0 else max(highest, score)
+    normalizer_ = work.zero
+    for i in range(n):
+        attention[i] = math.exp(attention[i] - highest)
+        normalizer_ += attention[i]
+    for i in range(n):
+        attention[i] /= normalizer_
+
+
+@jit
+def forward(
+    tokens: Array, weights: Stacks, kernel: Kernel, mix: Mix, d_y: int, work: Workspace, tilt: bool
+) -> None:
+    """Attention weights, coefficients and values of one prompt, into ``work``.
+
+    With ``tilt``, also the tilted means that the backward pass needs.
+    """
+    (n, d), lanes = tokens.shape, kernel.lanes
+    for i in range(n):
+        for c in range(d):
+            work.tokens[i, c] = tokens[i, c]
+            work.tokens_t[c, i] = tokens[i, c]
+    first = 0 if mix.has_repulsion else n - 1
+    forward_stack(weights.key, lanes, n, 0, 0, work, work.key_x, work.key_slope)
+    forward_stack(weights.value, lanes, n, d - d_y, 0, work, work.value_x, work.value_slope)
+    forward_stack(weights.query, lanes, n, 0, first, work, work.query_x, work.key_slope)
+    normalize(work.key_x[-1], lanes, 0, work, work.key_factor, work.keys)
+    normalize(work.query_x[0], lanes, first, work, work.query_factor, work.queries)
+    add_query(n, lanes, work)
+    if mix.has_repulsion:
+        own_negatives(n, kernel, mix, work)
+        add_query(n, lanes, work)
+    attend(n, kernel, work, tilt)
+
+    attention = work.attention
+    for j in range(n):
+        work.coefficients[j] = mix.gain[j] * attention[j] + mix.offset[j]
+        if mix.has_ranks:
+            work.coefficients[j] += mix.offset_by_rank[rank(attention, n, j)]
+    if mix.has_repulsion:
+        for i in range(n - 1):
+            for j in range(n - 1):
+                work.coefficients[j] -= attention[i] * work.repulsion[i, j]
+
+
+@jit
+def squared_error(target: Array, lanes: int, work: Workspace) -> Any:
+    """‖ŷ − y‖², leaving ŷ − y in ``work.error``."""
+    (layers, d, rows), d_y = work.value_x.shape, target.size
+    squares = work.zero
+    for o in range(d_y):
+        output = splat(work.zero)
+        for part in range(0, rows, lanes):
+            value = load(work.value_x, (layers * d - d_y + o) * rows + part)
+            output = fma(load(work.coefficients, part), value, output)
+        error = total(output) - target[o]
+        work.error[o] = error
+        squares += error * error
+    return squares
+
+
+@jit
+def backward(
+    weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, into: Stacks, rate: Any
+) -> None:
+    """Add ``rate`` times the gradient of ‖ŷ − y‖² of the prompt in ``work`` to ``into``."""
+    n, (d, rows), d_y, lanes = mix.gain.size, work.keys.shape, work.error.size, kernel.lanes
+    attention, delta = work.attention, work.delta
+    zero = splat(work.zero)
+
+    # through ŷ = Σ c_i v_i
+    last = len(work.value_x) - 1
+    for part in range(0, rows, lanes):
+        grad = zero
+        for o in range(d_y):
+            slope, row = splat(work.error[o] + work.error[o]), d - d_y + o
+            grad = fma(slope, load(work.value_x, (last * d + row) * rows + part), grad)
+            store(delta, row * rows + part, multiply(slope, load(work.coefficients, part)))
+        store(work.grad_coefficients, part, grad)
+    backward_stack(
+        weights.value,
+        lanes,
+        n,
+        d - d_y,
+        work.value_x,
+        work.value_slope,
+        work,
+        into.value,
+        rate,
+    )
+
+    # through c = Mixing(a) and a = softmax(s)
+    mean = work.zero
+    for i in range(n):
+        grad_i = mix.gain[i] * work.grad_coefficients[i]
+        if mix.has_repulsion and i < n - 1:
+            for j in range(n - 1):
+                grad_i -= work.repulsion[i, j] * work.grad_coefficients[j]
+        work.grad_scores[i] = grad_i
+        mean += attention[i] * grad_i
+    for i in range(n):
+        work.grad_scores[i] = attention[i] * (work.grad_scores[i] - mean)
+
+    # through s_i; Σ ∂L/∂s_i = 0 drops q from ∂s_i/∂q
+    for c in range(d):
+        along_query = zero
+        for part in range(0, rows, lanes):
+            grad = load(work.grad_scores, part)
+            key = load(work.keys, c * rows + part)
+            if kernel.exact:
+                tilted = multiply(grad, key)
+                store(delta, c * rows + part, multiply(grad, splat(work.queries[c, n - 1])))
+            else:
+                # The padding may have no exponentials to divide by, and has no gradient.
+                absence = subtract(splat(work.one), load(work.presence, part))
+                sums = add(load(work.tilted, d * rows + part), absence)
+                share = divide(grad, sums)
+                tilted = multiply(share, load(work.tilted, c * rows + part))
+                store(delta, c * rows + part, subtract(tilted, multiply(grad, key)))
+            along_query = add(along_query, tilted)
+        work.grad_query[c] = total(along_query)
+
+    # through the normalization
+    for part in range(0, rows, lanes):
+        along = zero
+        if work.unit:
+            for c in range(d):
+                key = load(work.keys, c * rows + part)
+                along = fma(load(delta, c * rows + part), key, along)
+        factor = load(work.key_factor, part)
+        for c in range(d):
+            rest = subtract(
+                load(delta, c * rows + part), multiply(along, load(work.keys, c * rows + part))
+            )
+            store(delta, c * rows + part, multiply(factor, rest))
+    along_q = work.zero
+    if work.unit:
+        for c in range(d):
+            along_q += work.grad_query[c] * work.queries[c, n - 1]
+    for o in range(d):
+        rest_q = work.grad_query[o] - along_q * work.queries[o, n - 1]
+        slope = splat(rate * work.query_factor[n - 1] * rest_q)
+        width = weights.query.shape[2]
+        for part in range(0, width, lanes):
+            token = load(work.tokens, (n - 1) * width + part)
+            place = o * width + part
+            store(into.query, place, fma(slope, token, load(into.query, place)))
+    backward_stack(weights.key, lanes, n, 0, work.key_x, work.key_slope, work, into.key, rate)
+
+
+@jit
+def take_step(weights: Array, lanes: int, gradient: Array, rate: Any) -> None:
+    """Add ``rate`` times the gradient to the weights, and clear it."""
+    step, zero = splat(rate), splat(rate - rate)
+    for place in range(0, weights.size, lanes):
+        store(weights, place, fma(step, load(gradient, place), load(weights, place)))
+        store(gradient, place, zero)
+
+
+@jit
+def train_prompts(
+    weights: Stacks,
+    gradients: Stacks,
+    kernel: Kernel,
+    mix: Mix,
+    work: Workspace,
+    tokens: Array,
+    targets: Array,
+    batch: int,
+    rate: Any,
+    last_rate: Any,
+) -> Any:
+    """An SGD step after every ``batch`` prompts; the mean of the squared errors met on the way.
+
+    The rates are those of a step by the sum of a batch's gradients; the last batch may be smaller.
+    """
+    squares = 0.0
+    for p in range(tokens.shape[0]):
+        forward(tokens[p], weights, kernel, mix, targets.shape[1], work, True)
+        squares += squared_error(targets[p], kernel.lanes, work)
+        if batch == 1:
+            backward(weights, kernel, mix, work, weights, -rate)
+            continue
+        backward(weights, kernel, mix, work, gradients, work.one)
+        last = p + 1 == tokens.shape[0]
+        if last or (p + 1) % batch == 0:
+            step = -last_rate if last else -rate
+            take_step(weights.query, kernel.lanes, gradients.query, step)
+            take_step(weights.key, kernel.lanes, gradients.key, step)
+            take_step(weights.value, kernel.lanes, gradients.value, step)
+    return squares / tokens.shape[0]
+
+
+@jit
+def evaluate(
+    weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, tokens: Array, targets: Array
+) -> Any:
+    """Mean squared error over prompts."""
+    squares = 0.0
+    for p in range(tokens.shape[0]):
+        forward(tokens[p], weights, kernel, mix, targets.shape[1], work, False)
+        squares += squared_error(targets[p], kernel.lanes, work)
+    return squares / tokens.shape[0]
