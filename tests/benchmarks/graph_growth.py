@@ -42,7 +42,7 @@ def wide_config(variants: int) -> dict[str, Any]:
         },
         "variants": {"decayed": {"model": "regularized", "form": "eq14", "alpha": alpha, **cell}},
         "figures": {
-            "figure_8": {"setting": "n31", "variant": "decayed_alpha0.0001", "run": 0, "prompt": 0}
+            "figure_8": {"setting": "n31", "variant": "decayed_alpha0.0001", "run": 0}
         },
     }
 

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 
 
 def _loss(weights: Any, omega: Any, tokens: Any, target: Any) -> Any:
-    scale = tokens.shape[-1] ** -0.25
-    keys = scale * tokens @ weights["W_K"].T
-    query = scale * weights["W_Q"] @ tokens[-1]
+    keys = tokens @ weights["W_K"].T
+    keys /= jnp.linalg.norm(keys, axis=-1, keepdims=True)
+    query = weights["W_Q"] @ tokens[-1]
+    query /= jnp.linalg.norm(query)
     exponent = (keys + query) @ omega.T  # (n, m)
     scores = jax.nn.logsumexp(exponent, axis=-1) - (keys**2).sum(-1) / 2
     output = jax.nn.softmax(scores) @ (tokens @ weights["W_V"][-1])

@@ -10,7 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, normalize
 
 from icl_contrastive.variants import Variant
 from icl_contrastive.variants.negative import Negative
@@ -34,7 +34,7 @@ class PlainLayer(nn.Module):
         return exponent.exp() / math.sqrt(len(self.omega))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        n, d = tokens.shape
+        n = len(tokens)
         queries: Tensor
         keys: Tensor
         values: Tensor
@@ -43,7 +43,7 @@ class PlainLayer(nn.Module):
             values = gelu(layer(values))
         for layer in self.g2:
             keys = gelu(layer(keys))
-        queries, keys = queries * d**-0.25, keys * d**-0.25
+        queries, keys = normalize(queries), normalize(keys)
         if self.variant.attention == "exact":
             scores = torch.exp(keys @ queries.T)
         else:

@@ -37,6 +37,11 @@ def positive_features(x: Array, omega: Array) -> Array:
     return np.asarray(np.exp(scores) / np.sqrt(len(omega)))
 
 
+def unit(x: Array) -> Array:
+    """The columns divided by their norms."""
+    return np.asarray(x / np.linalg.norm(x, axis=0))
+
+
 class Prompt:
     """One prompt in a layer that looks trained: large labels, attention of some contrast."""
 
@@ -49,8 +54,8 @@ class Prompt:
         self.tokens = np.vstack([x, np.where(np.arange(self.n + 1) < self.n, y, 0.0)])
         w_q, w_k, w_v = rng.uniform(-1, 1, (3, D, D)) / np.sqrt(D)
         mixing = np.outer(rng.standard_normal(D), np.append(task, 0.0)) / 6
-        self.keys = (w_k + mixing) @ self.tokens / D**0.25
-        self.queries = 1.5 * (w_q + mixing) @ self.tokens / D**0.25
+        self.keys = unit((w_k + mixing) @ self.tokens)
+        self.queries = unit((w_q + mixing) @ self.tokens)
         w_v[-1] = np.append(0.3 * task, 0.8)
         self.values = w_v @ self.tokens
 
@@ -355,11 +360,12 @@ def write_tables(
     return paths
 
 
+ONE_RUN = {"setting": "n15", "variant": "softmax", "run": 0}
 ONE_PROMPT = {"setting": "n15", "variant": "softmax", "run": 0, "prompt": 0}
 CONFIGS: dict[str, dict[str, Any]] = {
     "figure_1": ONE_PROMPT,
     "figure_2": ONE_PROMPT,
-    "figure_3": ONE_PROMPT | {"d_r": 1200},
+    "figure_3": ONE_RUN | {"d_r": 1200},
     "figure_4": {"setting": "n15", "d_r": 1200},
     "figure_5": {
         "setting": "n15",
@@ -373,9 +379,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "figure_6": {"setting": "n15"},
     "figure_7": {"setting": "n15"},
-    "figure_8": ONE_PROMPT | {"setting": "n31"},
+    "figure_8": ONE_RUN | {"setting": "n31"},
     "figure_9": {"setting": "n31", "d_r": 1200},
-    "figure_10": ONE_PROMPT | {"variant": "regularized_eq14_alpha0.01"},
+    "figure_10": ONE_RUN | {"variant": "regularized_eq14_alpha0.01"},
     "multitask": {
         "setting": "n15_multitask",
         "variant": "softmax",
@@ -388,7 +394,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "features": {"family": "positive", "projection": "independent", "d_r": 1200},
     },
     "controls": {},
-    "training_length": {"epochs": 5},
+    "training_length": {"epochs": {"n15": 5, "n31": 3}},
 }
 
 

@@ -559,7 +559,7 @@ def test_attention_errors_are_of_the_runs_own_layers_and_draws(
         for prompt in (0, 3):  # with one draw for both
             h = data["test_tokens"][run, prompt].astype(np.float64)
             q, k, v = (h @ tensors[f"W_{x}"][run].astype(np.float64).T for x in "QKV")
-            q, k = q / D**0.25, k / D**0.25
+            q, k = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (q, k))
             pairs = k[:, None] + q[None, :]  # the kernel of the pair is a mean of exp(w (k + q))
             norms = ((k**2).sum(1)[:, None] + (q**2).sum(1)) / 2
             scores = np.exp(pairs @ omega.T - norms[..., None]).mean(-1)

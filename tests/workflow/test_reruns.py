@@ -214,7 +214,7 @@ def test_the_seed_reruns_everything(smoke: Project, with_config: Callable[[str],
 @pytest.mark.parametrize(
     ("edit", "jobs"),
     [
-        ("figures: {figure_3: {prompt: 1}}", {"figures/figure_3"}),
+        ("figures: {figure_3: {run: 1}}", {"figures/figure_3"}),
         (
             "figures: {figure_10: {variant: regularized_eq14_alpha-0.2}}",
             {"tables/trajectories/n15/regularized_eq14_alpha-0.2", "figures/figure_10"},

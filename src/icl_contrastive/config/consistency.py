@@ -234,9 +234,9 @@ def _figure(experiment: Experiment, name: str) -> Iterator[str]:
         yield from _setting(experiment, f"{key}.base", figure["base"])
         yield from _cell(experiment, f"{key}.variant", figure["base"], figure["variant"])
     if "run" in figure:
-        compared = "equivalence.prompts" if "trajectory" in tables else "test_prompts"
         yield from _limit(experiment, f"{key}.run", 0, "runs")
-        yield from _limit(experiment, f"{key}.prompt", 0, compared)
+    if "prompt" in figure:
+        yield from _limit(experiment, f"{key}.prompt", 0, "test_prompts")
     if {"trajectory", "diagram"} & set(tables):
         yield from _kind(experiment, name, figure["variant"])
 

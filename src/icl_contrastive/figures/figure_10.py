@@ -1,6 +1,6 @@
 """Figure 10: the descent on the regularized loss, where it ends and where it should.
 
-Config: ``setting, variant, run, prompt``. Tables: ``trajectory``, with both conventions of the
+Config: ``setting, variant, run``. Tables: ``trajectory``, with both conventions of the
 regularizer: in full at every single-sample step, and shared over the samples of an epoch.
 """
 

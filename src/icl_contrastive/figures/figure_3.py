@@ -1,6 +1,6 @@
 """Figure 3: the descent reaches the layer's prediction; the estimate's errors fall with d_r.
 
-Config: ``setting, variant, run, prompt`` and ``d_r``, the number of features used elsewhere.
+Config: ``setting, variant, run`` and ``d_r``, the number of features used elsewhere.
 Tables: ``trajectory, approximation``.
 """
 

@@ -1,6 +1,6 @@
 """Figure 8: the reference model's prediction along its descent, as figure 3 (left), for N = 31.
 
-Config: ``setting, variant, run, prompt``. Tables: ``trajectory``.
+Config: ``setting, variant, run``. Tables: ``trajectory``.
 """
 
 from matplotlib.figure import Figure

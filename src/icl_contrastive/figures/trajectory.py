@@ -20,9 +20,15 @@ class Descent:
 
 
 def read_descent(config: Config, trajectory: Table, scheme: str) -> Descent:
-    """The descent of the config's ``setting, variant, run, prompt`` under one scheme."""
-    keys = ("setting", "variant", "run", "prompt")
-    rows = trajectory.where(**{key: config[key] for key in keys}, scheme=scheme)
+    """The descent of the config's ``setting, variant, run`` under one scheme.
+
+    Of the run's prompts, it is the one whose prediction has the median error.
+    """
+    where = {key: config[key] for key in ("setting", "variant", "run")}
+    prompts = trajectory.where(**where, scheme=scheme, step=0)
+    order = np.argsort(np.abs(prompts.array("y_layer") - prompts.array("y_true")), kind="stable")
+    median = prompts.array("prompt")[order[(len(order) - 1) // 2]]
+    rows = trajectory.where(**where, scheme=scheme, prompt=median)
     ordered = Table(rows.path, rows.rows.sort_values("step"))
     return Descent(
         step=ordered.array("step"),
