@@ -8,7 +8,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,19 @@ class OtherArtifactError(RuntimeError):
         super().__init__(
             f"{path} is of another kind or version: it has no {', '.join(map(repr, lacking))}, but "
             f"{', '.join(map(str, there))}; delete it and run again if it is an old one"
+        )
+
+
+class NotANumberError(ArithmeticError):
+    """A table that is not written, since it has no number where one belongs; it says where."""
+
+    def __init__(self, path: Path, column: object, rows: int, wrong: pd.DataFrame) -> None:
+        first = ", ".join(f"{name} = {value}" for name, value in wrong.iloc[0].items())
+        super().__init__(
+            f"{path} is not written: {column} is no finite number in {len(wrong)} of {rows} rows, "
+            f"the first of them {first}; a computation has left the range of floating point, as "
+            "with a layer whose weights have grown too large: lower the learning rate of its "
+            "pretraining"
         )
 
 
@@ -135,8 +148,17 @@ def load_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     return Contents(path, tensors), Contents(path, config)
 
 
-def save_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a tidy table as CSV, floats at full precision."""
+def save_table(path: Path, table: pd.DataFrame, may_be_empty: Collection[str] = ()) -> None:
+    """Write a tidy table as CSV, floats at full precision.
+
+    Raises NotANumberError for a number that is not finite; in the columns of ``may_be_empty`` it
+    may be missing.
+    """
+    for column in table.select_dtypes("number"):
+        values = table[column].to_numpy(np.float64, na_value=np.nan)
+        wrong = np.isinf(values) if column in may_be_empty else ~np.isfinite(values)
+        if wrong.any():
+            raise NotANumberError(path, column, len(table), table[wrong])
     write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
 
 

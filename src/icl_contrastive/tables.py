@@ -1,4 +1,4 @@
-"""The columns of the tables that others read, and their types."""
+"""The columns of the tables that others read, their types, and which of them may be empty."""
 
 COLUMNS: dict[str, dict[str, type]] = {
     "pretraining": {
@@ -127,6 +127,19 @@ COLUMNS: dict[str, dict[str, type]] = {
     },
 }
 """By table; ``trajectory`` is any in ``trajectories``. ``d_r`` of the exact matrices is empty."""
+
+MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
+    "ablations": ("relative_deviation",),
+    "claims": ("ours", "interval_low", "interval_high", "p_value", "p_corrected"),
+    "family_requirements": (
+        *("d_r", "d_r_low", "d_r_high", "factor", "factor_low", "factor_high"),
+        *("multiply_adds", "transcendentals", "cost"),
+    ),
+    "family_training": ("low", "high", "ratio_low", "ratio_high"),
+    "matrices": ("d_r",),
+    "training_length": ("relative_deviation",),
+}
+"""The columns of numbers in which there may be none, by table."""
 
 
 def columns_of(name: str) -> dict[str, type]:

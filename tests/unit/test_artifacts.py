@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from icl_contrastive.artifacts import (
     DamagedArtifactError,
+    NotANumberError,
     load_table,
     load_tensors,
     save_table,
@@ -29,6 +30,7 @@ TENSORS: dict[str, np.ndarray] = {
 }
 CONFIG = {"setting": "n15", "seed": 2023, "model": {"model": "regularized", "alpha": -0.5}}
 MADE_WITH = {"code": "0f", "versions": {"numpy": "2.4.6"}, "streams": ["omega/n15/0"]}
+MAY_BE_EMPTY = ["d_r"]
 TABLE = pd.DataFrame(
     {
         "setting": ["n15", "n15", "n31"],
@@ -49,7 +51,7 @@ def tensors(tmp_path: Path) -> Path:
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "sub" / "table.csv"
-    save_table(path, TABLE)
+    save_table(path, TABLE, MAY_BE_EMPTY)
     return path
 
 
@@ -196,6 +198,34 @@ def test_a_failing_writer_leaves_what_was_there(table: Path) -> None:
     assert list(table.parent.iterdir()) == [table]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, None])
+def test_a_table_without_a_number_where_one_belongs_is_not_written(
+    tmp_path: Path, value: float | None
+) -> None:
+    table = pd.DataFrame({"setting": "n15", "d_r": [12, 24, 48], "mse": [0.1, value, value]})
+    table["mse"] = table["mse"].astype(float)
+    with pytest.raises(NotANumberError) as raised:
+        save_table(tmp_path / "errors.csv", table)
+    message = str(raised.value)
+    for part in (
+        f"{tmp_path / 'errors.csv'} is not written: mse is no finite number in 2 of 3 rows",
+        "the first of them setting = n15, d_r = 24, mse =",
+        "lower the learning rate",
+    ):
+        assert part in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_that_may_be_missing_may_not_be_infinite(tmp_path: Path) -> None:
+    table = pd.DataFrame({"d_r": [12, 24], "factor": [np.nan, 2.0], "cost": [1.0, np.nan]})
+    save_table(tmp_path / "x.csv", table, ["factor", "cost"])
+    assert (tmp_path / "x.csv").read_text() == "d_r,factor,cost\n12,,1.0\n24,2.0,\n"
+    with pytest.raises(NotANumberError, match="cost is no finite number in 1 of 2 rows"):
+        save_table(tmp_path / "x.csv", table, ["factor"])
+    with pytest.raises(NotANumberError, match="factor is no finite number in 1 of 2 rows"):
+        save_table(tmp_path / "x.csv", table.replace(2.0, np.inf), ["factor", "cost"])
+
+
 def test_no_two_writers_share_a_file(tmp_path: Path) -> None:
     """Two machines may write the same artifact at once, with processes of the same number."""
     used: list[Path] = []
@@ -227,10 +257,10 @@ SCRIPT = """
 import os, sys
 os.umask(int(sys.argv[2], 8))
 from pathlib import Path
-from tests.unit.test_artifacts import CONFIG, MADE_WITH, TABLE, TENSORS
+from tests.unit.test_artifacts import CONFIG, MADE_WITH, MAY_BE_EMPTY, TABLE, TENSORS
 from icl_contrastive.artifacts import save_table, save_tensors
 save_tensors(Path(sys.argv[1], "x.safetensors"), dict(reversed(TENSORS.items())), CONFIG, MADE_WITH)
-save_table(Path(sys.argv[1], "x.csv"), TABLE)
+save_table(Path(sys.argv[1], "x.csv"), TABLE, MAY_BE_EMPTY)
 """
 
 

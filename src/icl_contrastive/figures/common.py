@@ -33,16 +33,9 @@ from icl_contrastive.artifacts import (
 from icl_contrastive.command_line import job_parser
 from icl_contrastive.figures import style
 from icl_contrastive.provenance import origin, record
-from icl_contrastive.tables import COLUMNS
+from icl_contrastive.tables import COLUMNS, MAY_BE_EMPTY
 
 Array = npt.NDArray[np.float64]
-
-_MAY_BE_EMPTY = {
-    ("ablations", "relative_deviation"),
-    ("matrices", "d_r"),
-    ("family_requirements", "d_r"),
-    ("training_length", "relative_deviation"),
-}
 
 
 class Config(dict[str, Any]):
@@ -114,7 +107,7 @@ def read_table(name: str, path: Path) -> Table:
         fields = load_table(path, columns)
         rows = {}
         for column, kind in columns.items():
-            may_be_empty = (name, column) in _MAY_BE_EMPTY
+            may_be_empty = column in MAY_BE_EMPTY.get(name, ())
             for line, field in enumerate(fields[column], 2):
                 if not _is_a(kind, field) and not (may_be_empty and field == ""):
                     why = f"line {line}: the value of {column!r} is {field!r}"

@@ -22,6 +22,7 @@ from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.entries import entries
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
+from icl_contrastive.tables import MAY_BE_EMPTY
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         log.info("d_r = %d: %d repeats", d_r, config["repeats"])
     columns = ["setting", "d_r", "repeat", "matrix", "mse", "mae"]
     save_table(arguments.errors, pd.DataFrame(errors, columns=columns))
-    save_table(arguments.matrices, pd.concat(matrices))
+    save_table(arguments.matrices, pd.concat(matrices), MAY_BE_EMPTY["matrices"])
 
 
 if __name__ == "__main__":

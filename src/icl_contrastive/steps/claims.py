@@ -11,7 +11,7 @@ import yaml
 from icl_contrastive.artifacts import load_table, save_table
 from icl_contrastive.claims import ClaimError, Evidence, evaluate, read_claims
 from icl_contrastive.steps.common import StepError, run_step
-from icl_contrastive.tables import columns_of
+from icl_contrastive.tables import MAY_BE_EMPTY, columns_of
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     scorecard = evaluate(claims, Evidence(config, tables), settings, config["seed"])
     for verdict, count in scorecard["verdict"].value_counts().items():
         log.info("%s: %d", verdict, count)
-    save_table(arguments.output, scorecard)
+    save_table(arguments.output, scorecard, MAY_BE_EMPTY["claims"])
 
 
 if __name__ == "__main__":

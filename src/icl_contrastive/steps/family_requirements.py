@@ -17,7 +17,7 @@ from icl_contrastive.features import Family
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream
-from icl_contrastive.tables import COLUMNS
+from icl_contrastive.tables import COLUMNS, MAY_BE_EMPTY
 
 Array = npt.NDArray[np.float64]
 Name = tuple[str, str]  # family and projection
@@ -61,7 +61,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                     row["cost"] = adds / adds_of_reference
                 rows.append(row)
     whole = ("d_r", "d_r_low", "d_r_high", "multiply_adds", "transcendentals")
-    save_table(arguments.output, pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64")))
+    found = pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+    save_table(arguments.output, found, MAY_BE_EMPTY["family_requirements"])
 
 
 def errors_by_size(table: pd.DataFrame, error: str) -> dict[Name, dict[int, Array]]:

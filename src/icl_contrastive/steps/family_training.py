@@ -13,6 +13,7 @@ from icl_contrastive.statistics import bootstrap_interval
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream
+from icl_contrastive.tables import MAY_BE_EMPTY
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -42,7 +43,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             low, high = np.exp(bootstrap_interval(logs, CONFIDENCE, RESAMPLES, rng))
             row |= {"ratio": np.exp(logs.mean()), "ratio_low": low, "ratio_high": high}
             rows.append(row)
-    save_table(arguments.output, pd.DataFrame(rows))
+    save_table(arguments.output, pd.DataFrame(rows), MAY_BE_EMPTY["family_training"])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
 from icl_contrastive.steps.pretrain import CHECKPOINT
+from icl_contrastive.tables import MAY_BE_EMPTY
 from icl_contrastive.variants import build_variant
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 }
             )
         log.info("run %d of %d", run + 1, config["runs"])
-    save_table(arguments.output, pd.DataFrame(rows))
+    save_table(arguments.output, pd.DataFrame(rows), MAY_BE_EMPTY["training_length"])
 
 
 if __name__ == "__main__":
