@@ -31,25 +31,36 @@ class Curves:
             errors: by size, one for each repeat.
             samples: by size, indices of repeats, (samples, repeats). Curves that share them are
                 paired.
+
+        Raises ValueError for an error that is not a positive number.
         """
         from scipy.optimize import isotonic_regression
 
         sizes = sorted(errors)
+        for size in sizes:
+            if not (np.isfinite(errors[size]) & (errors[size] > 0)).all():
+                raise ValueError(f"errors with d_r = {size}: must be positive numbers")
         means = [errors[size][samples[size] % len(errors[size])].mean(1) for size in sizes]
         logs = np.log(np.stack(means, -1))
         falling = [isotonic_regression(curve, increasing=False).x for curve in logs]
         return cls(np.array(sizes, np.float64), np.array(falling))
 
     def at(self, size: int) -> Array:
-        """Log errors at one of the sizes, (samples,)."""
+        """Log errors at one of the sizes, (samples,); raises ValueError for another size."""
+        if size not in self.sizes:
+            sizes = ", ".join(f"{one:g}" for one in self.sizes)
+            raise ValueError(f"d_r = {size}: must be one of {sizes}")
         return np.asarray(self.log_errors[:, np.searchsorted(self.sizes, size)])
 
     def crossings(self, targets: Array) -> Array:
         """Least sizes with a log error down to the targets, (samples,).
 
         Errors are linear in the logarithms between the sizes. The smallest size where the error is
-        below the target already there, infinity where it never is.
+        below the target already there, infinity where it never is. Raises ValueError for a target
+        that is NaN, which no error is below.
         """
+        if np.isnan(targets).any():
+            raise ValueError("targets: must be numbers")
         return np.array(
             [self._crossing(*pair) for pair in zip(self.log_errors, targets, strict=True)]
         )

@@ -58,18 +58,18 @@ def test_prompts_in_a_batch_are_treated_one_by_one(model: dict[str, Any]) -> Non
 
 @every_model
 def test_runs_in_a_batch_are_treated_one_by_one(model: dict[str, Any]) -> None:
-    """The weights and features of several runs may be stacked, as in training."""
+    """The weights and features of several runs may be stacked, each with its own prompts."""
     runs = [make_case(model, seed) for seed in range(3)]
     names = [name for name, value in vars(runs[0].weights).items() if torch.is_tensor(value)]
     stacked = {name: torch.stack([getattr(c.weights, name) for c in runs]) for name in names}
-    weights = type(runs[0].weights).from_tensors(stacked)
+    weights = type(runs[0].weights).from_tensors({n: w[:, None] for n, w in stacked.items()})
     features = None
     if runs[0].features is not None:
         fields = ("omega", "log_weight")
         parts = (torch.stack([getattr(c.features, name) for c in runs]) for name in fields)
-        features = type(runs[0].features)(*parts)
-    batch = predict(weights, torch.stack([c.h for c in runs]), runs[0].variant, features)
-    for case, output in zip(runs, batch, strict=True):
+        features = type(runs[0].features)(*(part[:, None] for part in parts))
+    batch = predict(weights, torch.stack([c.h for c in runs])[:, None], runs[0].variant, features)
+    for case, output in zip(runs, batch[:, 0], strict=True):
         torch.testing.assert_close(output.numpy(), layer_output(case), rtol=1e-12, atol=1e-12)
 
 
@@ -171,11 +171,55 @@ def test_gradient_takes_the_choice_of_negatives_for_constant() -> None:
         ({"model": "augmented"}, ValueError),
         ({"model": "augmented", "g1": 1, "attention": "softmax"}, ValueError),
         ({"model": "regularized", "form": "Eq14", "alpha": 0.1}, ValueError),
-        ({"model": "negative", "form": "5.5"}, ValueError),
+        ({"model": "negative", "form": "5.5", "k": 3, "beta": 0.1}, ValueError),
     ],
 )
 def test_impossible_variants_are_refused(model: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
+        build_variant(model)
+
+
+REGULARIZED = {"model": "regularized", "form": "eq14", "alpha": 0.1}
+NEGATIVE = {"model": "negative", "form": "eq18", "k": 3, "beta": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (REGULARIZED | {"alpha": [0.1]}, r"alpha \[0\.1\]: must be a number"),
+        (REGULARIZED | {"alpha": float("nan")}, "alpha nan: must be a number"),
+        (REGULARIZED | {"alpha": True}, "alpha True: must be a number"),
+        (REGULARIZED | {"alpha": "0.1"}, "alpha '0.1': must be a number"),
+        (REGULARIZED | {"form": ["eq14"]}, r"form \['eq14'\]: must be one of eq14, eq15"),
+        (NEGATIVE | {"k": 2.5}, r"k 2\.5: must be an integer"),
+        (NEGATIVE | {"k": 3.0}, r"k 3\.0: must be an integer"),
+        (NEGATIVE | {"beta": None}, "beta None: must be a number"),
+        ({"model": "augmented", "g1": True}, "g1 True: must be an integer"),
+        ({"model": "augmented", "g1": 2, "g2": -1}, "g2 -1: must be at least 0"),
+    ],
+)
+def test_what_the_config_would_refuse_the_variant_refuses_too(
+    model: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_variant(model)
+
+
+@pytest.mark.parametrize("model", [REGULARIZED, NEGATIVE], ids=lambda model: model["model"])
+def test_a_hyperparameter_that_the_config_asks_for_has_no_default(model: dict[str, Any]) -> None:
+    for missing in model.keys() - {"model"}:
+        with pytest.raises(TypeError, match=f"missing 1 required .*{missing}"):
+            build_variant({key: value for key, value in model.items() if key != missing})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    variant = build_variant(NEGATIVE | {"k": np.int64(2), "beta": np.float64(0.5)})
+    assert variant.mixing(7).repulsion_by_rank is not None
+
+
+@pytest.mark.parametrize("model", [{}, {"model": None}, {"model": "unknown"}])
+def test_the_models_that_there_are_are_told(model: dict[str, Any]) -> None:
+    with pytest.raises(KeyError, match="there are augmented, negative, regularized, softmax"):
         build_variant(model)
 
 

@@ -40,11 +40,12 @@ def build_family(features: Mapping[str, Any]) -> Family:
 
     Raises ValueError for a name or a projection that there is not.
     """
-    name = features["family"]
+    name = str(features.get("family"))
     family = FAMILIES.get(name)
     if family is None and plug_in_module(name) is None:
         raise ValueError(
-            f"family: {name!r} is not one of {', '.join(FAMILIES)}, and no module:Class either"
+            f"family: {features.get('family')!r} is not one of {', '.join(FAMILIES)}, and no "
+            "module:Class either"
         )
     if family is None:
         family = load_plug_in(name, Family)  # type: ignore[type-abstract]

@@ -22,13 +22,14 @@ def models() -> list[str]:
 
 
 def build_variant(model: Mapping[str, Any]) -> Variant:
-    """Variant of a config entry, such as ``{"model": "regularized", "alpha": 0.01}``.
+    """Variant of a config entry, such as ``{"model": "augmented", "g1": 1}``.
 
-    Raises KeyError for an unknown model, TypeError for a hyperparameter it does not have.
+    Raises KeyError for an unknown model, TypeError for a hyperparameter that it does not have or
+    that is missing, ValueError for a value that one cannot have.
     """
-    name = model["model"]
+    name = model.get("model")
     if name not in models():
-        raise KeyError(f"no variant {name!r}; there are {', '.join(models())}")
+        raise KeyError(f"model: no variant {name!r}; there are {', '.join(models())}")
     module = import_module(f"{__name__}.{name}")
     (kind,) = (
         kind

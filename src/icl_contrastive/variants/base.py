@@ -7,7 +7,9 @@ f(x) = W φ(x) (Eq. 8) with the variant's own loss and W_0. A variant is one fil
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -58,11 +60,22 @@ class Variant:
     g2: int = 0
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a word that a parameter cannot be."""
+        """Raises ValueError for a value that a parameter cannot have."""
         for name, hint in get_type_hints(type(self)).items():
             value = getattr(self, name)
+            number = isinstance(value, Real) and not isinstance(value, bool)
             if get_origin(hint) is Literal and value not in get_args(hint):
                 raise ValueError(f"{name} {value!r}: must be one of {', '.join(get_args(hint))}")
+            if hint is int and not (number and isinstance(value, Integral)):
+                raise ValueError(f"{name} {value!r}: must be an integer")
+            if hint is float and not (number and math.isfinite(value)):
+                raise ValueError(f"{name} {value!r}: must be a number")
+        for name in ("g1", "g2"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)}: must be at least 0")
+
+    def check(self, n_demonstrations: int) -> None:
+        """Raises ValueError if so many demonstrations are too few for the variant."""
 
     def mixing(self, n_demonstrations: int) -> Mixing:
         """The map from attention weights to coefficients."""

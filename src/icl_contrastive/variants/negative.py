@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from icl_contrastive.dual import DualProblem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Negative(Variant):
     """Negative samples in the two forms that the paper gives, which are not the same.
 
@@ -28,16 +28,18 @@ class Negative(Variant):
     − mean of the negatives').
     """
 
-    form: Literal["section_5.5", "eq18"] = "section_5.5"
-    k: int = 3
-    beta: float = 0.1
+    form: Literal["section_5.5", "eq18"]
+    k: int
+    beta: float
 
-    def mixing(self, n_demonstrations: int) -> Mixing:
-        """Raises ValueError if k leaves no other token."""
-        n = n_demonstrations + 1
+    def check(self, n_demonstrations: int) -> None:
         most = n_demonstrations if self.form == "section_5.5" else n_demonstrations - 1
         if not 1 <= self.k <= most:
             raise ValueError(f"k = {self.k}: {self.form} needs 1 to {most} negatives")
+
+    def mixing(self, n_demonstrations: int) -> Mixing:
+        self.check(n_demonstrations)
+        n = n_demonstrations + 1
         plain = super().mixing(n_demonstrations)
         if self.form == "eq18":
             repulsion = np.where(np.arange(n - 2) < self.k, self.beta / self.k, 0.0)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from icl_contrastive.dual import DualProblem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Regularized(Variant):
     """Eq. 14 takes away α a_{N+1} v_{N+1}; Eq. 15 takes away α v_{N+1}, which is not the same.
 
@@ -23,8 +23,8 @@ class Regularized(Variant):
     (a_{N+1} − α) v_{N+1}, which needs α ≠ 1.
     """
 
-    form: Literal["eq14", "eq15"] = "eq15"
-    alpha: float = 0.0
+    form: Literal["eq14", "eq15"]
+    alpha: float
 
     @property
     def gradient_is_constant(self) -> bool:
@@ -39,14 +39,20 @@ class Regularized(Variant):
         return replace(plain, offset=plain.offset - query)
 
     def initial_weight(self, problem: DualProblem) -> Tensor:
-        """Raises ValueError for Eq. 15 with α = 1."""
+        """Raises ValueError for Eq. 15 with α = 1, FloatingPointError if it is not finite."""
         weight = super().initial_weight(problem)
         if self.form == "eq14":
             return weight
         if self.alpha == 1:
             raise ValueError("alpha = 1 leaves no W_0 for Eq. 15: it divides by 1 - alpha")
         a = problem.query_attention[..., None, None]  # (..., 1, 1)
-        return weight * (a - self.alpha) / ((1 - self.alpha) * a)
+        scaled = weight * (a - self.alpha) / ((1 - self.alpha) * a)
+        if not bool(scaled.isfinite().all()):
+            raise FloatingPointError(
+                f"the query token's weight on itself, {float(a.min()):.3g} at least, leaves no "
+                f"finite W_0 for Eq. 15, which divides by it; {a.dtype} has no such numbers"
+            )
+        return scaled
 
     @property
     def starts_elsewhere(self) -> bool:

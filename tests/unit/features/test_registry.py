@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,6 +134,18 @@ def test_a_projection_that_the_family_does_not_have_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build_family(entry)
+
+
+@pytest.mark.parametrize("entry", [{}, {"family": None}, {"family": 1}, {"family": ["positive"]}])
+def test_an_entry_without_a_name_is_told_the_names(entry: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is not one of positive, hyperbolic, "):
+        build_family(entry)
+
+
+@pytest.mark.parametrize("d_r", [12.0, 2.5, "12"])
+def test_the_number_of_features_is_an_integer(d_r: Any) -> None:
+    with pytest.raises(ValueError, match="needs an integer of at least 1"):
+        build_family({"family": "positive"}).draw(np.random.default_rng(0), 3, d_r)
 
 
 @pytest.mark.parametrize("name", ["hyperbolic", "trigonometric"])
