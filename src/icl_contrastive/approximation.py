@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from icl_contrastive.attention import exact_attention, layer_output
+from icl_contrastive.attention import exact_attention, kernel_attention, layer_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,12 +58,7 @@ def exact_matrices(projections: Projections) -> Matrices:
 
 def estimated_matrices(projections: Projections, features: FeatureMap) -> Matrices:
     """The same with A_u = φ(K)ᵀφ(Q) (Eq. 7)."""
-    return normalized(features.kernel(projections.keys, projections.queries), projections)
-
-
-def normalized(kernel: Tensor, projections: Projections) -> Matrices:
-    """Both matrices from A_u, (..., n, n), which need not be of positive numbers."""
-    attention = kernel / kernel.sum(-2, keepdim=True)
+    attention = kernel_attention(projections.queries, projections.keys, features)
     return Matrices(attention, layer_output(attention, projections.values).mT)
 
 
@@ -72,7 +67,13 @@ def mild_pairs(projections: Projections, share: float = 0.1) -> tuple[Tensor, Te
 
     The spread of an estimate of exp(kᵀq) grows exponentially with ‖k + q‖², or ‖k − q‖² for
     trigonometric features: only for mild pairs do a few dozen draws show what it is.
+
+    Raises ValueError for projections of more than one prompt, and for a share outside (0, 1].
     """
+    if projections.keys.ndim != 2:
+        raise ValueError(f"keys of shape {tuple(projections.keys.shape)}: must be (n, d)")
+    if not 0 < share <= 1:
+        raise ValueError(f"share = {share!r}: must be above 0 and at most 1")
     keys, queries = projections.keys[:, None], projections.queries[None]
     squares = [((keys + sign * queries) ** 2).sum(-1) for sign in (1, -1)]
     largest = torch.maximum(*squares)  # (n, n)
@@ -82,13 +83,21 @@ def mild_pairs(projections: Projections, share: float = 0.1) -> tuple[Tensor, Te
 
 
 def approximation_errors(estimate: Tensor, exact: Tensor) -> Errors:
-    """Mean squared and mean absolute error over all entries (Fig. 3 center and right)."""
+    """Mean squared and mean absolute error over all entries (Fig. 3 center and right).
+
+    Raises ValueError if the shapes differ.
+    """
+    _check_shapes(estimate, exact)
     difference = estimate - exact
     return Errors(float((difference**2).mean()), float(difference.abs().mean()))
 
 
 def entry_errors(estimate: Tensor, exact: Tensor) -> EntryErrors:
-    """Errors of matrices (..., rows, columns), a number for each of the batch."""
+    """Errors of matrices (..., rows, columns), a number for each of the batch.
+
+    Raises ValueError if the shapes differ.
+    """
+    _check_shapes(estimate, exact)
     difference, size = (estimate - exact).abs(), exact.abs()
     order = size.argsort(dim=-2, descending=True, stable=True)
     relative = (difference / size).gather(-2, order)
@@ -108,3 +117,9 @@ def entry_errors(estimate: Tensor, exact: Tensor) -> EntryErrors:
         relative_largest=median(relative[..., :largest, :]),
         relative_rest=median(relative[..., largest:, :]),
     )
+
+
+def _check_shapes(estimate: Tensor, exact: Tensor) -> None:
+    if estimate.shape != exact.shape:
+        shapes = f"{tuple(estimate.shape)} and {tuple(exact.shape)}"
+        raise ValueError(f"estimate and exact have the shapes {shapes}: they must be the same")

@@ -104,8 +104,7 @@ def exact_attention(queries: Tensor, keys: Tensor) -> Tensor:
 
 def kernel_attention(queries: Tensor, keys: Tensor, features: FeatureMap) -> Tensor:
     """A of Eq. 6 with A_u = φ(K)ᵀφ(Q) (Eq. 7): (..., n, n), every column summing to 1."""
-    unnormalized = features.kernel(keys, queries)
-    return unnormalized / unnormalized.sum(-2, keepdim=True)
+    return features.attention(keys, queries)
 
 
 def layer_output(attention: Tensor, values: Tensor) -> Tensor:
@@ -121,12 +120,21 @@ def query_attention(projections: Projections, features: FeatureMap | None) -> Te
     query = projections.queries[..., -1:, :]  # (..., 1, d)
     if features is None:
         return torch.softmax((projections.keys * query).sum(-1), -1)
-    return features.attention(projections.keys, query)
+    return features.attention(projections.keys, query)[..., 0]
 
 
 def score_ranks(scores: Tensor) -> Tensor:
     """Rank of every entry along the last axis, 0 for the lowest; ties by position."""
     return scores.argsort(dim=-1, stable=True).argsort(dim=-1, stable=True)
+
+
+def query_ranks(projections: Projections, features: FeatureMap | None) -> Tensor:
+    """Rank of each token's score at the query token, (..., N + 1).
+
+    By scores, not by weights: of these, the lowest can underflow to the same 0.
+    """
+    query = projections.queries[..., -1:, :]  # (..., 1, d)
+    return score_ranks(_scores(projections.keys, query, features)[..., 0])
 
 
 def neighbor_ranks(projections: Projections, features: FeatureMap | None) -> Tensor:
@@ -135,10 +143,13 @@ def neighbor_ranks(projections: Projections, features: FeatureMap | None) -> Ten
     The demonstration itself, on the diagonal, ranks last.
     """
     queries, keys = projections.queries[..., :-1, :], projections.keys[..., :-1, :]
-    kernel = keys @ queries.mT if features is None else features.kernel(keys, queries)
-    scores = kernel.mT  # (..., N queries, N keys)
+    scores = _scores(keys, queries, features).mT  # (..., N queries, N keys)
     own = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
     return score_ranks(scores.masked_fill(own, torch.inf))
+
+
+def _scores(keys: Tensor, queries: Tensor, features: FeatureMap | None) -> Tensor:
+    return keys @ queries.mT if features is None else features.scores(keys, queries)
 
 
 def coefficients(
@@ -154,7 +165,7 @@ def coefficients(
 
     c = constant(mixing.gain) * attention + constant(mixing.offset)
     if mixing.offset_by_rank is not None:
-        c = c + constant(mixing.offset_by_rank)[score_ranks(attention)]
+        c = c + constant(mixing.offset_by_rank)[query_ranks(projections, features)]
     if mixing.repulsion_by_rank is not None:
         weight = pad(constant(mixing.repulsion_by_rank), (0, 1))  # itself, the last rank, has none
         repulsion = weight[neighbor_ranks(projections, features)]  # (..., N, N)
@@ -173,14 +184,45 @@ def read_out(
     return (c[..., None, :] @ projections.values)[..., 0, :]
 
 
+def check_shapes(weights: Weights, tokens: Tensor) -> None:
+    """Raises ValueError for prompts that are none, or that do not fit the weights.
+
+    Leading axes are broadcast, and the last ones of weights (heads, say) and of tokens (prompts)
+    must not both be longer than 1: whether each prompt meets each head or its own is told apart
+    by axes of length 1. W (heads, d_h, d) goes with tokens (prompts, 1, n, d), and W (runs, 1, d,
+    d) with the runs' own prompts (runs, prompts, n, d).
+    """
+    shape = tuple(tokens.shape)
+    if len(shape) < 2 or shape[-2] < 2:
+        raise ValueError(
+            f"tokens of shape {shape}: must be (..., N + 1, d), with a demonstration at least and "
+            "the query token"
+        )
+    for name in ("W_Q", "W_K", "W_V"):
+        of_weight = tuple(getattr(weights, name).shape)
+        if len(of_weight) < 2 or of_weight[-1] != shape[-1]:
+            raise ValueError(
+                f"{name} of shape {of_weight}: must be (..., d_out, {shape[-1]}) for tokens of "
+                f"shape {shape}"
+            )
+        if of_weight[-3:-2] > (1,) and shape[-3:-2] > (1,):
+            raise ValueError(
+                f"{name} of shape {of_weight} with tokens of shape {shape}: must not both have "
+                "several in their last leading axis; give the tokens an axis of length 1 there, "
+                "tokens[..., None, :, :], for each prompt to meet every layer, or the weights, "
+                f"{name}[..., None, :, :], for each layer to have prompts of its own"
+            )
+
+
 def predict(
     weights: Weights, tokens: Tensor, variant: Variant, features: FeatureMap | None
 ) -> Tensor:
     """ĥ_{N+1} of the variant's layer (Eq. 2, 14–18), (..., n, d) → (..., d).
 
     Without features the attention is the exact softmax. Raises ValueError if the weights have
-    other augmentations than the variant.
+    other augmentations than the variant, or shapes do not fit (``check_shapes``).
     """
+    check_shapes(weights, tokens)
     for name, layers in (("g1", weights.g1), ("g2", weights.g2)):
         there, asked = 0 if layers is None else layers.shape[-3], getattr(variant, name)
         if there != asked:

@@ -49,10 +49,7 @@ def relative_deviation(family: Family, projections: Projections, d_r: int) -> np
     """
     keys = projections.keys.numpy()
     queries = np.broadcast_to(projections.queries[:, -1:].numpy(), keys.shape)
-    with np.errstate(over="ignore"):
-        squared = None
-        if not family.uses_statistics:
-            squared = family.mean_squared_error(keys, queries, d_r)
-        if squared is None:
-            return np.full(keys.shape[:2], np.nan)
-        return np.asarray(np.sqrt(squared) / np.exp((keys * queries).sum(-1)))
+    squared = None if family.uses_statistics else family.log_relative_mse(keys, queries, d_r)
+    if squared is None:
+        return np.full(keys.shape[:2], np.nan)
+    return np.asarray(np.exp(squared / 2))

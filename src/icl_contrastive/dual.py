@@ -6,13 +6,15 @@ a batch descend at once; the gradient is autograd's, taken on the loss.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 from torch.nn.functional import cosine_similarity
 
-from icl_contrastive.attention import neighbor_ranks, project, query_attention, score_ranks
+from icl_contrastive.attention import check_shapes, neighbor_ranks, project, query_ranks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +30,13 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 @dataclass(frozen=True)
 class DualProblem:
     """What the demonstrations and the query token give the reference model to learn.
+
+    φ is used up to positive factors, one s for all keys of a prompt and one t for its query, since
+    the features of long vectors leave the range of floating point. D' is that of the scaled
+    features, s t times that of φ itself. Then W is 1/t of what it is for φ, the gradient 1/t, and
+    every loss 1/t², that of the regularizer too: a descent takes the same course, and its
+    predictions Ŵ φ(q) are the same. Those of the keys, Ŵ φ(k_i), are s/t of theirs, with the same
+    cosines.
 
     Attributes:
         key_features: φ(k_i) of the demonstrations, (..., N, m): the training inputs.
@@ -80,10 +89,17 @@ class DualProblem:
 
 
 def dual_problem(weights: Weights, tokens: Tensor, features: FeatureMap) -> DualProblem:
-    """The reference model's training set and test input for prompts (..., N + 1, d)."""
+    """The reference model's training set and test input for prompts (..., N + 1, d).
+
+    Raises ValueError without features, or if shapes do not fit (``attention.check_shapes``).
+    """
+    if features is None:
+        raise ValueError("features: None; the exact softmax has no finite φ, so no reference model")
+    check_shapes(weights, tokens)
     projections = project(weights, tokens)
-    key_features = features(projections.keys)  # (..., N + 1, m)
-    query_features = features(projections.queries[..., -1:, :])[..., 0, :]  # (..., m)
+    query = projections.queries[..., -1:, :]  # (..., 1, d)
+    key_features, query_features = features.scaled(projections.keys, query)
+    query_features = query_features[..., 0, :]  # (..., m)
     scores = (key_features @ query_features[..., None])[..., 0]  # (..., N + 1)
     return DualProblem(
         key_features=key_features[..., :-1, :],
@@ -92,7 +108,7 @@ def dual_problem(weights: Weights, tokens: Tensor, features: FeatureMap) -> Dual
         query_value=projections.values[..., -1, :],
         query_features=query_features,
         normalizer=scores.sum(-1),
-        query_ranks=score_ranks(query_attention(projections, features)),
+        query_ranks=query_ranks(projections, features),
         own_ranks=neighbor_ranks(projections, features),
     )
 
@@ -128,29 +144,39 @@ def descend(
     ``full_batch`` is one step on all N demonstrations with η_gd = η_loss (Eq. 10).
     ``single_sample`` is ``epochs`` = N_CL passes of N steps on one demonstration each, with
     η_gd = η_loss / N_CL (A.3). In the latter, a regularizer acts in full at every step;
-    ``single_sample_shared_decay`` shares it over the N steps of a pass. Raises ValueError for
-    another scheme.
+    ``single_sample_shared_decay`` shares it over the N steps of a pass. Gradients are taken under
+    ``torch.no_grad()`` too. Raises ValueError for another scheme, for no epochs, for η_loss that is
+    not positive, and for a variant that the prompts are too short for.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme {scheme!r}: must be one of {', '.join(SCHEMES)}")
+    if not (isinstance(epochs, Integral) and epochs >= 1):
+        raise ValueError(f"epochs = {epochs!r}: must be an integer of at least 1")
+    if not 0 < eta_loss < math.inf:
+        raise ValueError(f"eta_loss = {eta_loss!r}: must be a positive number")
     n = problem.values.shape[-2]
+    variant.check(n)
     if scheme == "full_batch":
         batches, eta, decay = [slice(0, n)], eta_loss, 1.0
     else:
         batches = [slice(i, i + 1) for i in range(n)] * epochs
         eta, decay = eta_loss / epochs, 1.0 if scheme == "single_sample" else 1.0 / n
     inputs = torch.cat([problem.key_features, problem.query_features[..., None, :]], -2)
+    tiny = torch.finfo(inputs.dtype).tiny
 
     weight = variant.initial_weight(problem) if start is None else start.clone()
     path, cosine = [], []
     for batch in [None, *batches]:
         if batch is not None:
             weight.requires_grad_()
-            loss = variant.loss(weight, problem, batch, eta_loss, decay).sum()
+            with torch.enable_grad():
+                loss = variant.loss(weight, problem, batch, eta_loss, decay).sum()
             (gradient,) = torch.autograd.grad(loss, weight)
             weight = weight.detach().sub_(gradient, alpha=eta)
         predictions = inputs @ weight.mT  # (..., N + 1, d)
         path.append(predictions[..., -1, :])
-        agreement = cosine_similarity(predictions[..., :-1, :], problem.values, dim=-1)
+        of_keys = predictions[..., :-1, :]
+        size = of_keys.abs().amax(-1, keepdim=True).clamp_min(tiny)  # it is that of scaled φ
+        agreement = cosine_similarity(of_keys / size, problem.values, dim=-1)
         cosine.append(agreement.mean(-1))
     return Descent(weight, path[-1], torch.stack(path), torch.stack(cosine))

@@ -10,13 +10,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import gelu, normalize, scaled_dot_product_attention
 
 from icl_contrastive.approximation import (
     approximation_errors,
     entry_errors,
     estimated_matrices,
     exact_matrices,
+    mild_pairs,
 )
 from icl_contrastive.attention import (
     Normalization,
@@ -31,10 +32,12 @@ from icl_contrastive.attention import (
     predict,
     project,
     query_attention,
+    query_ranks,
     score_ranks,
 )
 from icl_contrastive.dual import descend, dual_problem
-from icl_contrastive.features.base import FEATURE_BLOCK, ExponentialFeatures
+from icl_contrastive.features.base import PAIR_BLOCK, ExponentialFeatures
+from icl_contrastive.features.trigonometric import TrigonometricFeatures
 from icl_contrastive.variants import Mixing, build_variant
 
 from . import naive
@@ -195,18 +198,19 @@ def test_kernels_are_products_of_features(case: Case) -> None:
     np.testing.assert_allclose(
         features.kernel(projections.keys, projections.queries), expected, rtol=1e-10
     )
-    pairs = features.log_kernel(projections.keys, projections.queries)
-    np.testing.assert_allclose(pairs.exp(), np.diag(expected), rtol=1e-10)
+    at_all = expected / expected.sum(0)
+    attention = kernel_attention(projections.queries, projections.keys, features)
+    np.testing.assert_allclose(attention, at_all, rtol=1e-10)
     at_query = expected[:, -1] / expected[:, -1].sum()
     np.testing.assert_allclose(query_attention(projections, features), at_query, rtol=1e-10)
 
 
 def test_kernel_in_blocks_of_features_is_the_kernel(generator: torch.Generator) -> None:
-    m = 2 * FEATURE_BLOCK + 5
+    m = 2 * PAIR_BLOCK // (4 * 40) + 5
     features = ExponentialFeatures(normal(generator, m, 3), 0.3 * normal(generator, m))
-    keys, queries = 0.5 * normal(generator, 2, 4, 3), 0.5 * normal(generator, 2, 6, 3)
-    explicit = features(keys) @ features(queries).mT
-    torch.testing.assert_close(features.kernel(keys, queries), explicit, rtol=1e-12, atol=0)
+    keys, query = 0.5 * normal(generator, 4, 40, 3), 0.5 * normal(generator, 4, 1, 3)
+    explicit = features(keys) @ features(query).mT
+    torch.testing.assert_close(features.kernel(keys, query), explicit, rtol=1e-12, atol=0)
 
 
 def test_log_kernel_does_not_overflow_where_the_features_do(generator: torch.Generator) -> None:
@@ -219,6 +223,73 @@ def test_log_kernel_does_not_overflow_where_the_features_do(generator: torch.Gen
     torch.testing.assert_close(
         log_kernel.double(), double.log_kernel(x.double(), x.double()), rtol=1e-5, atol=0
     )
+
+
+def far(
+    generator: torch.Generator, norm: float, n: int = 6
+) -> tuple[torch.Tensor, torch.Tensor, ExponentialFeatures]:
+    """Queries and keys of one norm, and features, in float64."""
+    queries, keys = norm * normalize(normal(generator, 2, n, D), dim=-1)
+    return queries, keys, features_of(generator, 50)
+
+
+def log_products(
+    queries: torch.Tensor, keys: torch.Tensor, features: ExponentialFeatures
+) -> torch.Tensor:
+    """log φ(k)ᵀφ(q) for every pair, in plain loops and with a shift of its own."""
+    d_r = len(features.omega)
+    table = torch.empty(len(keys), len(queries), dtype=torch.float64)
+    for i, k in enumerate(keys.double()):
+        for j, q in enumerate(queries.double()):
+            exponents = (features.omega.double() @ (k + q) - (k @ k + q @ q) / 2).tolist()
+            most = max(exponents)
+            table[i, j] = most + math.log(sum(math.exp(e - most) for e in exponents) / d_r)
+    return table
+
+
+@pytest.mark.parametrize(
+    ("dtype", "norm"), [(torch.float32, 14.0), (torch.float32, 60.0), (torch.float64, 200.0)]
+)
+def test_attention_of_all_queries_is_there_at_any_norm(
+    generator: torch.Generator, dtype: torch.dtype, norm: float
+) -> None:
+    """All columns as one at a time, where the products of plain features are 0 or infinite."""
+    queries, keys, features = far(generator, norm)
+    expected = log_products(queries, keys, features).softmax(-2)
+    cast = ExponentialFeatures(features.omega.to(dtype), features.log_weight.to(dtype))
+    queries, keys = queries.to(dtype), keys.to(dtype)
+    attention = kernel_attention(queries, keys, cast)
+    tolerance = norm**2 * 1e2 * torch.finfo(dtype).eps
+    torch.testing.assert_close(attention.double(), expected, rtol=tolerance, atol=tolerance)
+    for j in range(len(queries)):
+        one = cast.attention(keys, queries[j : j + 1])[..., 0]
+        torch.testing.assert_close(attention[:, j], one, rtol=tolerance, atol=tolerance)
+    exact = Projections(queries, keys, keys)
+    assert estimated_matrices(exact, cast).output.isfinite().all()
+
+
+def test_attention_where_the_products_of_features_underflow(generator: torch.Generator) -> None:
+    """Keys opposite to the query: large are the features of either where the other's are 0."""
+    queries, keys, features = far(generator, 40.0, 3)
+    keys = torch.cat([-queries, 0.999 * -queries])
+    features = ExponentialFeatures(features.omega.float(), features.log_weight.float())
+    scores = features.scores(keys.float(), queries.float())
+    expected = log_products(queries.float(), keys.float(), features)
+    torch.testing.assert_close(scores.double(), expected, rtol=1e-4, atol=0)
+    weights = kernel_attention(queries[:1].float(), keys[::3].float(), features)
+    assert weights.isfinite().all()
+    torch.testing.assert_close(weights.sum(), torch.tensor(1.0))
+
+
+def test_trigonometric_attention_is_there_at_any_norm(generator: torch.Generator) -> None:
+    omega = normal(generator, 500, D)
+    features = TrigonometricFeatures(omega)
+    queries = 60 * normalize(normal(generator, 4, D), dim=-1)
+    keys = queries + 0.1 * normal(generator, 4, D)
+    waves = torch.cos((keys[:, None] - queries[None]) @ omega.mT).mean(-1)
+    scores = (((keys * keys).sum(-1) - (keys * keys).sum(-1).max()) / 2).exp()[:, None] * waves
+    assert not features(keys).isfinite().all()
+    torch.testing.assert_close(kernel_attention(queries, keys, features), scores / scores.sum(0))
 
 
 @pytest.mark.parametrize("distance", [0.5, 1.0, 1.5])
@@ -302,6 +373,93 @@ def test_neighbors_are_ranked_by_their_scores_for_each_query(attention: str) -> 
         others.sort(key=lambda j: naive.kernel(case.layer, k[j], q[i]))
         assert [int(ranks[i, j]) for j in others] == list(range(8))
         assert ranks[i, i] == 8
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_ranks_are_those_of_the_scores_where_the_weights_underflow(
+    generator: torch.Generator, exact: bool
+) -> None:
+    """In float32, most weights at the query are 0, and so is the whole plain kernel."""
+    queries, keys, features = far(generator, 30.0 if exact else 150.0, 9)
+    queries[-1] = keys[4]  # one token gets all the weight
+    layer = Projections(queries.float(), keys.float(), keys.float())
+    single = ExponentialFeatures(features.omega.float(), features.log_weight.float())
+    expected = keys @ queries.mT if exact else log_products(queries, keys, features)
+    phi = None if exact else single
+    assert (query_attention(layer, phi) == 0).sum() > 5
+    assert query_ranks(layer, phi).tolist() == score_ranks(expected[:, -1]).tolist()
+    ranks = neighbor_ranks(layer, phi)
+    for i in range(8):
+        others = [j for j in range(8) if j != i]
+        others.sort(key=lambda j: float(expected[j, i]))
+        assert [int(ranks[i, j]) for j in others] == list(range(7))
+    variant = build_variant({"model": "negative", "form": "section_5.5", "k": 3, "beta": 0.3})
+    weights = Weights(torch.eye(D), torch.eye(D), torch.eye(D))
+    tokens = D**0.25 * keys.float()
+    lowest = query_ranks(project(weights, tokens), phi)
+    chosen = (lowest < 3).float()
+    plain = predict(weights, tokens, build_variant({"model": "softmax"}), phi)
+    shift = (1 - chosen) @ tokens / 6 - chosen @ tokens / 3
+    torch.testing.assert_close(predict(weights, tokens, variant, phi), plain + 0.3 * shift)
+
+
+# Shapes
+
+
+def test_heads_and_prompts_are_not_paired_by_chance(generator: torch.Generator) -> None:
+    heads = Weights(*(normal(generator, 2, 4, D) for _ in range(3)))
+    tokens, variant = normal(generator, 2, 16, D), build_variant({"model": "softmax"})
+    features = features_of(generator, 20, 4)
+    for count in (2, 3):  # as many prompts as heads, or not
+        prompts = tokens.repeat(2, 1, 1)[:count]
+        with pytest.raises(ValueError, match=r"W_Q of shape \(2, 4, 12\).* tokens\[\.\.\., None"):
+            predict(heads, prompts, variant, features)
+        with pytest.raises(ValueError, match=r"W_Q of shape \(2, 4, 12\)"):
+            dual_problem(heads, prompts, features)
+    every_head = predict(heads, tokens[:, None], variant, features)
+    assert every_head.shape == (2, 2, 4)
+    for h in range(2):
+        head = Weights(heads.W_Q[h], heads.W_K[h], heads.W_V[h])
+        alone = predict(head, tokens, variant, features)
+        torch.testing.assert_close(every_head[:, h], alone, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((D,), r"tokens of shape \(12,\): must be \(..., N \+ 1, d\)"),
+        ((1, D), "with a demonstration at least and the query token"),
+        ((3, 16, D + 1), r"W_Q of shape \(12, 12\): must be \(..., d_out, 13\) for tokens"),
+    ],
+)
+def test_prompts_that_are_none_are_refused(
+    generator: torch.Generator, shape: tuple[int, ...], message: str
+) -> None:
+    weights, tokens = weights_of(generator), normal(generator, *shape)
+    features = features_of(generator, 20)
+    for call in (
+        lambda: predict(weights, tokens, build_variant({"model": "softmax"}), features),
+        lambda: dual_problem(weights, tokens, features),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_errors_are_of_matrices_of_one_shape() -> None:
+    """Else the smaller one would be repeated."""
+    for errors in (approximation_errors, entry_errors):
+        with pytest.raises(
+            ValueError, match=r"shapes \(3, 5\) and \(3, 1\): they must be the same"
+        ):
+            errors(torch.ones(3, 5), torch.ones(3, 1))
+
+
+def test_mild_pairs_are_of_one_prompt(generator: torch.Generator) -> None:
+    keys = normal(generator, 2, 5, D)
+    with pytest.raises(ValueError, match=r"keys of shape \(2, 5, 12\): must be \(n, d\)"):
+        mild_pairs(Projections(keys, keys, keys))
+    with pytest.raises(ValueError, match=r"share = 2: must be above 0 and at most 1"):
+        mild_pairs(Projections(keys[0], keys[0], keys[0]), 2)
 
 
 def test_weights_by_name_leave_other_tensors_alone(generator: torch.Generator) -> None:

@@ -15,10 +15,10 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from icl_contrastive.attention import predict
+from icl_contrastive.attention import Weights, predict, project
 from icl_contrastive.dual import SCHEMES, Descent, DualProblem, Scheme, descend, dual_problem
-from icl_contrastive.features.base import FeatureMap
-from icl_contrastive.variants import Variant
+from icl_contrastive.features.base import ExponentialFeatures, FeatureMap
+from icl_contrastive.variants import Variant, build_variant
 
 from . import naive
 from .cases import MODELS, Case, cases, make_case, relative
@@ -62,6 +62,72 @@ def test_epochs_of_single_samples_end_there_too_if_the_gradient_is_constant(
     output = layer_output(case)
     assume(output.norm() > 1e-6)
     assert relative(descent_of(case, "single_sample", epochs, eta).prediction, output) < TOLERANCE
+
+
+# Far from the origin, where φ leaves the range of floating point
+
+
+def moved(case: Case, norm: float) -> Case:
+    """The case with the largest ‖k_i + q‖ at ``norm``, up to GELU's bend where there is a g2."""
+    z = np.stack(naive.keys(case.layer, case.tokens)) + naive.queries(case.layer, case.tokens)[-1]
+    factor = norm / np.linalg.norm(z, axis=-1).max()
+    layer = replace(case.layer, W_Q=factor * case.layer.W_Q)
+    if layer.g2:
+        layer.g2 = [*layer.g2[:-1], factor * layer.g2[-1]]
+    else:
+        layer.W_K = factor * layer.W_K
+    return case._replace(layer=layer)
+
+
+@given(cases(), st.floats(1, 20))
+def test_identity_up_to_norms_of_20(case: Case, norm: float) -> None:
+    """In float64 and with a relative error of 1e-12; ‖k + q‖² is 400 at the most."""
+    case = moved(case, norm)
+    output, problem = layer_output(case), problem_of(case)
+    values = torch.cat([problem.values, problem.query_value[None]])
+    assume(output.norm() > 0.05 * values.norm(dim=-1).max())  # as the terms do not cancel
+    assert relative(descend(problem, case.variant, "full_batch", 1).prediction, output) < 1e-12
+    if case.variant.gradient_is_constant:
+        descent = descend(problem, case.variant, "single_sample", 3)
+        assert relative(descent.prediction, output) < 1e-12
+
+
+def far_layer(
+    model: dict[str, Any], dtype: torch.dtype
+) -> tuple[Weights, torch.Tensor, ExponentialFeatures]:
+    """Weights, tokens and features for which the D' of unscaled φ is 0 in the precision."""
+    case = make_case(model, 1)
+    assert case.features is not None
+    for weight in (case.layer.W_Q, case.layer.W_K):
+        weight *= {torch.float32: 24, torch.float64: 80}[dtype]
+    names = [name for name in ("W_Q", "W_K", "W_V", "g1", "g2") if model.get(name) != 0]
+    parts = {name: getattr(case.weights, name) for name in names}
+    weights = Weights.from_tensors({n: w.to(dtype) for n, w in parts.items() if w is not None})
+    features = ExponentialFeatures(*(a.to(dtype) for a in vars(case.features).values()))
+    tokens = case.h.to(dtype)
+    queries, keys, _ = project(weights, tokens)
+    assert (1 / (features(keys) @ features(queries[-1:]).mT).sum()).isinf()
+    return weights, tokens, features
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("eq15")])
+def test_the_reference_model_is_there_where_the_layer_is(name: str, dtype: torch.dtype) -> None:
+    weights, tokens, features = far_layer(MODELS[name], dtype)
+    variant = build_variant(MODELS[name])
+    output = predict(weights, tokens, variant, features)
+    descent = descend(dual_problem(weights, tokens, features), variant, "full_batch", 1)
+    assert relative(descent.prediction, output) < 1e4 * torch.finfo(dtype).eps
+    assert descent.weight.isfinite().all()
+    assert (descent.cosine.abs() <= 1 + 1e-4).all()
+
+
+def test_eq15_has_no_start_where_the_query_has_no_weight_on_itself() -> None:
+    model = MODELS["eq15, positive alpha"]
+    problem = dual_problem(*far_layer(model, torch.float32))
+    assert problem.query_attention == 0
+    with pytest.raises(FloatingPointError, match=r"weight on itself, 0 at least, .* torch.float32"):
+        descend(problem, build_variant(model), "full_batch", 1)
 
 
 @every_model
@@ -132,16 +198,71 @@ def test_another_scheme_is_refused() -> None:
         descend(problem_of(case), case.variant, "fullbatch", 1)  # type: ignore[arg-type]
 
 
-# Each part of the dual
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "epochs = 0: must be an integer of at least 1"),
+        ({"epochs": 2.5}, r"epochs = 2\.5: must be an integer"),
+        ({"epochs": 1, "eta_loss": 0.0}, r"eta_loss = 0\.0: must be a positive number"),
+        ({"epochs": 1, "eta_loss": float("nan")}, "eta_loss = nan: must be a positive number"),
+    ],
+)
+def test_no_epochs_and_no_step_size_are_refused(
+    scheme: Scheme, arguments: dict[str, Any], message: str
+) -> None:
+    case = make_case({"model": "softmax"}, 0)
+    with pytest.raises(ValueError, match=message):
+        descend(problem_of(case), case.variant, scheme, **arguments)
+
+
+@pytest.mark.parametrize("form", ["eq18", "section_5.5"])
+def test_more_negatives_than_tokens_are_refused(form: str) -> None:
+    """As the layer does, whether the reference model starts from its W_0 or another."""
+    case = make_case({"model": "negative", "form": form, "k": 50, "beta": 0.1}, 0)
+    problem = problem_of(case)
+    start = Variant.initial_weight(case.variant, problem)
+    with pytest.raises(ValueError, match=rf"k = 50: {form} needs 1 to"):
+        layer_output(case)
+    for given_start in (None, start):
+        with pytest.raises(ValueError, match=rf"k = 50: {form} needs 1 to"):
+            descend(problem, case.variant, "full_batch", 1, start=given_start)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_descent_takes_its_gradients_where_others_are_off(scheme: Scheme) -> None:
+    case = make_case({"model": "regularized", "form": "eq14", "alpha": 0.1}, 0)
+    expected = descent_of(case, scheme, 2)
+    with torch.no_grad():
+        found = descent_of(case, scheme, 2)
+    for one, other in zip(found, expected, strict=True):
+        assert one.equal(other)
+        assert not one.requires_grad
+
+
+def test_the_exact_softmax_has_no_reference_model() -> None:
+    case = make_case({"model": "softmax"}, 0)
+    with pytest.raises(ValueError, match="no finite φ, so no reference model"):
+        dual_problem(case.weights, case.h, None)  # type: ignore[arg-type]
+
+
+# Each part of the dual, whose φ is scaled by s for keys and by t for the query
+
+
+def factors(problem: DualProblem, expected: naive.Reference) -> tuple[float, float]:
+    """s and t."""
+    s = float(problem.key_features.sum()) / np.sum(expected.inputs)
+    return float(s), float(problem.query_features.sum()) / expected.test_input.sum()
 
 
 @given(cases())
 def test_the_problem_holds_what_the_theorem_names(case: Case) -> None:
     problem, expected = problem_of(case), naive.reference(case.model, case.layer, case.tokens)
     v = naive.values(case.layer, case.tokens)
-    assert relative(problem.key_features, np.stack(expected.inputs)) < TOLERANCE
-    assert relative(problem.query_features, expected.test_input) < TOLERANCE
-    assert float(problem.normalizer) == pytest.approx(expected.D, rel=TOLERANCE)
+    s, t = factors(problem, expected)
+    assert relative(problem.key_features, s * np.stack(expected.inputs)) < TOLERANCE
+    assert relative(problem.query_features, t * expected.test_input) < TOLERANCE
+    assert float(problem.normalizer) == pytest.approx(s * t * expected.D, rel=TOLERANCE)
     a = naive.attention(case.layer, case.tokens)
     assert float(problem.query_attention) == pytest.approx(a[-1], rel=TOLERANCE)
     np.testing.assert_allclose(problem.values, np.stack(v[:-1]), rtol=1e-10, atol=1e-14)
@@ -156,26 +277,33 @@ def test_eq15_has_no_start_for_alpha_1() -> None:
 
 @given(cases())
 def test_initial_weight(case: Case) -> None:
-    expected = naive.reference(case.model, case.layer, case.tokens).W_0
-    W_0 = case.variant.initial_weight(problem_of(case))
-    np.testing.assert_allclose(W_0, expected, rtol=1e-8, atol=1e-11 * np.abs(expected).max())
+    problem, reference = problem_of(case), naive.reference(case.model, case.layer, case.tokens)
+    _, t = factors(problem, reference)
+    expected, W_0 = reference.W_0, case.variant.initial_weight(problem)
+    np.testing.assert_allclose(t * W_0, expected, rtol=1e-8, atol=1e-11 * np.abs(expected).max())
 
 
 @given(cases(), etas, st.data())
 def test_loss_and_its_gradient(case: Case, eta: float, data: st.DataObject) -> None:
-    """Value and autograd's gradient against Eq. 9, 13 and section 4.3, at any W and samples."""
+    """Value and autograd's gradient against Eq. 9, 13 and section 4.3, at any W and samples.
+
+    W is 1/t of the unscaled one, its gradient too, and the loss 1/t² of it.
+    """
     first = data.draw(st.integers(0, case.demonstrations - 1))
     last = data.draw(st.integers(first + 1, case.demonstrations))
     decay = data.draw(st.sampled_from([1.0, 0.25]))
     expected = naive.reference(case.model, case.layer, case.tokens)
+    problem = problem_of(case)
+    _, t = factors(problem, expected)
     W = np.random.default_rng(0).standard_normal(expected.W_0.shape)
-    weight = torch.from_numpy(W).requires_grad_()
-    loss = case.variant.loss(weight, problem_of(case), slice(first, last), eta, decay)
+    weight = torch.from_numpy(W / t).requires_grad_()
+    loss = case.variant.loss(weight, problem, slice(first, last), eta, decay)
     (gradient,) = torch.autograd.grad(loss, weight)
 
     samples = range(first, last)
     value = expected.loss(W, samples, eta, decay)
-    assert loss.item() == pytest.approx(value, rel=1e-9, abs=1e-9 * gradient.norm().item())
+    gradient = t * gradient
+    assert t**2 * loss.item() == pytest.approx(value, rel=1e-9, abs=1e-9 * gradient.norm().item())
     shared = replace(expected, alpha=decay * expected.alpha)
     assert relative(gradient, shared.gradient(W, samples, eta)) < TOLERANCE
 
@@ -193,11 +321,11 @@ def test_gradient_against_finite_differences(model: dict[str, Any]) -> None:
 def test_updated_weight_in_closed_form(case: Case) -> None:
     """Eq. 10, and section 4.1's (1 − α) W_0 + Σ (1/D) v_i φ(k_i)ᵀ."""
     expected = naive.reference(case.model, case.layer, case.tokens)
+    _, t = factors(problem_of(case), expected)
     descent = descent_of(case, "full_batch", 1)
-    assert relative(descent.weight, expected.one_step()) < 1e-9
-    assert (
-        relative(descent.weight @ torch.from_numpy(expected.test_input), descent.prediction) < 1e-9
-    )
+    weight = t * descent.weight
+    assert relative(weight, expected.one_step()) < 1e-9
+    assert relative(weight @ torch.from_numpy(expected.test_input), descent.prediction) < 1e-9
 
 
 @given(cases(), st.integers(1, 5), st.booleans())

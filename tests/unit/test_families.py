@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from icl_contrastive.approximation import mild_pairs
-from icl_contrastive.artifacts import load_tensors, save_tensors
+from icl_contrastive.artifacts import NotANumberError, load_tensors, save_tensors
 from icl_contrastive.attention import Projections, Weights, project
 from icl_contrastive.error_curves import Curves
 from icl_contrastive.features import FAMILIES, Statistics, build_family
@@ -231,6 +231,46 @@ def test_mild_pairs_are_at_least_one() -> None:
     assert (keys.tolist(), queries.tolist()) == ([0], [0])
 
 
+def grown(folder: Path, name: str, factor: float) -> Path:
+    """The layer trained with the paper's features, with weights that are so much larger."""
+    tensors, made_by = load_tensors(folder / "positive.safetensors")
+    larger = {n: factor * a if n in ("W_Q", "W_K") else a for n, a in tensors.items()}
+    save_tensors(folder / name, larger, dict(made_by))
+    return folder / name
+
+
+def test_the_sweep_has_numbers_where_features_overflow(folder: Path, tmp_path: Path) -> None:
+    """Of a layer with scores of some thousands."""
+    approximation.main(
+        paths(
+            data=folder / "data.safetensors",
+            pretrained=grown(folder, "grown.safetensors", 60),
+            errors=tmp_path / "errors.csv",
+            matrices=tmp_path / "matrices.csv",
+        ),
+        layer_config("positive", run=1, prompt=2, repeats=2, d_r=[12], shown=[12]),
+    )
+    errors = pd.read_csv(tmp_path / "errors.csv")
+    assert len(errors) == 4
+    assert np.isfinite(errors[["mse", "mae"]]).all(axis=None)
+    assert (errors["mse"] > 0).all()
+
+
+@pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
+def test_a_sweep_without_numbers_fails_and_writes_no_table(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotANumberError, match=r"errors\.csv is not written: mse is no finite"):
+        approximation.main(
+            paths(
+                data=folder / "data.safetensors",
+                pretrained=grown(folder, "infinite.safetensors", np.inf),
+                errors=tmp_path / "errors.csv",
+                matrices=tmp_path / "matrices.csv",
+            ),
+            layer_config("positive", run=1, prompt=2, repeats=2, d_r=[12], shown=[12]),
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 # What it takes to reach an error
 
 
@@ -252,6 +292,25 @@ def test_a_curve_that_rises_for_a_while_is_evened_out() -> None:
     errors = {4: np.array([1.0]), 16: np.array([0.1]), 64: np.array([0.4])}
     curves = Curves.of(errors, {size: np.zeros((1, 1), int) for size in sizes})
     assert np.exp(curves.log_errors[0]) == pytest.approx([1.0, 0.2, 0.2])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0, -1.0])
+def test_a_curve_of_what_is_no_error_is_refused(wrong: float) -> None:
+    """A NaN would pass for an error that no number of features brings down."""
+    errors = {4: np.array([1.0, 0.5]), 16: np.array([0.1, wrong])}
+    with pytest.raises(ValueError, match="errors with d_r = 16: must be positive numbers"):
+        Curves.of(errors, {size: np.zeros((1, 2), int) for size in errors})
+
+
+def test_a_curve_is_read_at_its_own_sizes() -> None:
+    sizes = [4, 16, 64]
+    curves = Curves.of(power_laws({}, sizes), {size: np.arange(20)[None] for size in sizes})
+    assert np.exp(curves.at(16)) == pytest.approx([1 / 16])
+    for size in (5, 128):
+        with pytest.raises(ValueError, match=rf"d_r = {size}: must be one of 4, 16, 64"):
+            curves.at(size)
+    with pytest.raises(ValueError, match="targets: must be numbers"):
+        curves.crossings(np.array([np.nan]))
 
 
 def test_the_reference_reaches_itself_with_its_own_size() -> None:

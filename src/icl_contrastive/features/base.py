@@ -10,31 +10,48 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-FEATURE_BLOCK = 4096
+PAIR_BLOCK = 2**21  # numbers, one for each pair and feature, that are in memory together
 
 
 class FeatureMap(ABC):
     """φ: R^d → R^m, batched over leading axes that broadcast against those of its parameters.
 
-    φ itself is all that a new map must have; the rest follows from it.
+    φ itself is all that a new map must have; the rest follows from it. A map whose values leave
+    the range of floating point at large norms overrides ``scaled``: attention and reference model
+    need φ only up to factors.
     """
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
         """φ(x): (..., n, d) → (..., n, m)."""
 
+    def scaled(self, keys: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """φ(K) times one positive number, φ(Q) with one for each query.
+
+        (..., n, d) and (..., n', d) → (..., n, m) and (..., n', m).
+        """
+        return self(keys), self(queries)
+
     def kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
         """φ(K)ᵀφ(Q), all pairs: (..., n, d) and (..., n', d) → (..., n, n')."""
         return self(keys) @ self(queries).mT
 
-    def attention(self, keys: Tensor, query: Tensor) -> Tensor:
-        """φ(k_i)ᵀφ(q) over its sum: (..., n, d) and (..., 1, d) → (..., n)."""
-        scores = (self(keys) * self(query)).sum(-1)
-        return scores / scores.sum(-1, keepdim=True)
+    def scores(self, keys: Tensor, queries: Tensor) -> Tensor:
+        """Numbers that rank the keys of each query as φ(K)ᵀφ(Q) does, (..., n, n')."""
+        phi_keys, phi_queries = self.scaled(keys, queries)
+        return phi_keys @ phi_queries.mT
+
+    def attention(self, keys: Tensor, queries: Tensor) -> Tensor:
+        """φ(K)ᵀφ(Q), every column over its sum: (..., n, d) and (..., n', d) → (..., n, n')."""
+        phi_keys, phi_queries = self.scaled(keys, queries)
+        scores = phi_keys @ phi_queries.mT
+        return scores / scores.sum(-2, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -60,23 +77,57 @@ class ExponentialFeatures(FeatureMap):
     def __call__(self, x: Tensor) -> Tensor:
         return self._log(x).exp() / math.sqrt(self.omega.shape[-2])
 
-    def kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
-        """In blocks of features, so that memory does not grow with m."""
-        total = keys.new_zeros(())
-        for start in range(0, self.omega.shape[-2], FEATURE_BLOCK):
-            block = slice(start, start + FEATURE_BLOCK)
-            part = ExponentialFeatures(self.omega[..., block, :], self.log_weight[..., block])
-            total = total + part._log(keys).exp() @ part._log(queries).exp().mT
-        return total / self.omega.shape[-2]
+    def scaled(self, keys: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest product of two features is 1, and both have features of the same size."""
+        log_keys, log_queries = self._log(keys), self._log(queries)
+        highest = log_keys.amax(-2, keepdim=True)  # (..., 1, m)
+        product = (highest + log_queries).amax(-1, keepdim=True)  # (..., n', 1)
+        apart = highest.amax(-1, keepdim=True) + log_queries.amax(-1, keepdim=True) - product
+        shift = highest.amax(-1, keepdim=True) - apart.amax(-2, keepdim=True) / 2  # (..., 1, 1)
+        return (log_keys - shift).exp(), (log_queries - (product - shift)).exp()
 
-    def attention(self, keys: Tensor, query: Tensor) -> Tensor:
-        return self.log_kernel(keys, query).softmax(-1)
+    def kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
+        return self.log_kernel(keys, queries).exp()
+
+    def scores(self, keys: Tensor, queries: Tensor) -> Tensor:
+        return self.log_kernel(keys, queries)
+
+    def attention(self, keys: Tensor, queries: Tensor) -> Tensor:
+        return self.log_kernel(keys, queries).softmax(-2)
 
     def log_kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
-        """log φ(k)ᵀφ(q), pair by pair: (..., n, d) and (..., n, d) → (..., n).
+        """log φ(K)ᵀφ(Q), all pairs, at any norm: (..., n, d) and (..., n', d) → (..., n, n').
 
-        Without overflow at any norm: one log-mean-exp over Ω (k + q).
+        As a product of matrices, shifted for each key and query, where nothing that counts
+        underflows; else as a log-mean-exp for each pair, which takes n n' exponentials a feature
+        for n + n'.
         """
-        norms = (keys * keys).sum(-1) + (queries * queries).sum(-1)  # (..., n)
-        exponent = (keys + queries) @ self.omega.mT + 2 * self.log_weight[..., None, :]
-        return exponent.logsumexp(-1) - norms / 2 - math.log(self.omega.shape[-2])
+        import torch
+
+        # A CUDA graph has no branches.
+        fixed = keys.is_cuda and torch.cuda.is_current_stream_capturing()
+        if queries.shape[-2] > 1 and not fixed:
+            log_keys, log_queries = self._log(keys), self._log(queries)
+            key_shift, query_shift = (x.amax(-1, keepdim=True) for x in (log_keys, log_queries))
+            product = (log_keys - key_shift).exp_() @ (log_queries - query_shift).exp_().mT
+            m, limits = self.omega.shape[-2], torch.finfo(product.dtype)
+            if bool((product > m * limits.tiny / limits.eps).all()):
+                return product.log() + key_shift + query_shift.mT - math.log(m)
+        return self._log_kernel_by_pair(keys, queries)
+
+    def _log_kernel_by_pair(self, keys: Tensor, queries: Tensor) -> Tensor:
+        """In blocks of features, so that memory does not grow with m."""
+        import torch
+
+        m = self.omega.shape[-2]
+        batch = np.broadcast_shapes(keys.shape[:-2], queries.shape[:-2], self.omega.shape[:-2])
+        pairs = math.prod(batch) * keys.shape[-2] * queries.shape[-2]
+        size = max(1, PAIR_BLOCK // pairs)
+        parts = []
+        for start in range(0, m, size):
+            block = slice(start, start + size)
+            part = ExponentialFeatures(self.omega[..., block, :], self.log_weight[..., block])
+            log_keys, log_queries = part._log(keys), part._log(queries)
+            exponent = log_keys[..., :, None, :] + log_queries[..., None, :, :]
+            parts.append(exponent.logsumexp(-1))  # (..., n, n')
+        return torch.stack(parts).logsumexp(0) - math.log(m)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -91,9 +92,9 @@ class Family(ABC):
 
         Raises ValueError if the family has no map of that dimension.
         """
-        if d_r < 1 or d_r % self.multiple:
+        if not isinstance(d_r, Integral) or d_r < 1 or d_r % self.multiple:
             even = {1: "", 2: " and even"}.get(self.multiple, f" and a multiple of {self.multiple}")
-            raise ValueError(f"d_r = {d_r}: {self!r} needs it to be at least 1{even}")
+            raise ValueError(f"d_r = {d_r!r}: {self!r} needs an integer of at least 1{even}")
         return d_r
 
     def operations(self, d: int, d_r: int) -> Operations:
@@ -126,12 +127,12 @@ class Family(ABC):
     def feature_map(self, arrays: Mapping[str, Tensor]) -> FeatureMap:
         """The map of a draw, from tensors by their names; more leading axes are a batch."""
 
-    def mean_squared_error(
+    def log_relative_mse(
         self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
     ) -> Array | None:
-        """E (φ(x)ᵀφ(y) − exp(xᵀy))², pair by pair: (..., d) and (..., d) → (...).
+        """log E (φ(x)ᵀφ(y) / exp(xᵀy) − 1)², pair by pair: (..., d) and (..., d) → (...).
 
-        None where no closed form is known.
+        A logarithm, since it grows with ‖x + y‖². None where no closed form is known.
         """
         return None
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from icl_contrastive.features.family import ExponentialFamily, Statistics
 from icl_contrastive.features.moments import (
-    error_of_mean,
+    log_cosh,
+    log_error_of_mean,
     pair_moment,
-    squared_kernel,
     squared_norm,
 )
 from icl_contrastive.features.projections import cosine
@@ -33,19 +33,19 @@ class Hyperbolic(ExponentialFamily):
         omega = self.directions(rng, d, d_r // 2)
         return {"omega": np.concatenate([omega, -omega]), "log_weight": np.zeros(d_r)}
 
-    def mean_squared_error(
+    def log_relative_mse(
         self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
     ) -> Array:
-        """K² (e^φ − 1)(1 − e^−φ)/d_r with φ = ‖x + y‖² for independent ω.
+        """Log of (e^φ − 1)(1 − e^−φ)/d_r with φ = ‖x + y‖² for independent ω.
 
         Each of the d_r/2 terms is cosh(ωᵀ(x + y)) e^(−φ/2), and cosh a cosh b is the mean of
         cosh(a + b) and cosh(a − b).
         """
         d, phi = keys.shape[-1], squared_norm(keys + queries)
+        log_second = log_cosh(phi)
         angle = cosine(self.projection, d)
         cross = None
         if angle is not None:
-            both = pair_moment(phi, d, angle) + pair_moment(phi, d, -angle)
-            cross = np.exp(-phi) * both / 2
-        relative = error_of_mean(d_r // 2, d, np.cosh(phi), cross)
-        return squared_kernel(keys, queries) * relative
+            over = -phi - log_second
+            cross = (pair_moment(phi, d, angle, over) + pair_moment(phi, d, -angle, over)) / 2
+        return log_error_of_mean(d_r // 2, d, log_second, cross)

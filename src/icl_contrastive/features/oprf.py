@@ -9,12 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icl_contrastive.features.family import ExponentialFamily, Statistics
-from icl_contrastive.features.moments import (
-    error_of_mean,
-    pair_moment,
-    squared_kernel,
-    squared_norm,
-)
+from icl_contrastive.features.moments import log_error_of_mean, pair_moment, squared_norm
 from icl_contrastive.features.projections import cosine
 
 Array = npt.NDArray[np.float64]
@@ -51,7 +46,7 @@ class OPRF(ExponentialFamily):
         """Norms of the vectors and of ω, and ω's scaling."""
         return vectors * d + 2 * d_r * d
 
-    def mean_squared_error(
+    def log_relative_mse(
         self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
     ) -> Array:
         """The covariance of two rows of one block is that of positive features.
@@ -61,10 +56,10 @@ class OPRF(ExponentialFamily):
         d, phi = keys.shape[-1], squared_norm(keys + queries)
         a = self._constant(d, statistics)
         log_second = d * math.log(1 - 4 * a) - d / 2 * math.log(1 - 8 * a)
-        second = np.exp(log_second + 2 * (1 - 4 * a) / (1 - 8 * a) * phi - phi)
+        log_second = log_second + 2 * (1 - 4 * a) / (1 - 8 * a) * phi - phi
         angle = cosine(self.projection, d)
-        cross = None if angle is None else np.exp(-phi) * pair_moment(phi, d, angle)
-        return squared_kernel(keys, queries) * error_of_mean(d_r, d, second, cross)
+        cross = None if angle is None else pair_moment(phi, d, angle, -phi - log_second)
+        return log_error_of_mean(d_r, d, log_second, cross)
 
     def _constant(self, d: int, statistics: Statistics | None) -> float:
         return best_constant(float(np.trace(self.required(statistics).second_moment)), d)

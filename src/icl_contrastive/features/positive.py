@@ -6,12 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icl_contrastive.features.family import ExponentialFamily, Statistics
-from icl_contrastive.features.moments import (
-    error_of_mean,
-    pair_moment,
-    squared_kernel,
-    squared_norm,
-)
+from icl_contrastive.features.moments import log_error_of_mean, pair_moment, squared_norm
 from icl_contrastive.features.projections import cosine
 
 Array = npt.NDArray[np.float64]
@@ -28,11 +23,11 @@ class Positive(ExponentialFamily):
     ) -> dict[str, Array]:
         return {"omega": self.directions(rng, d, d_r), "log_weight": np.zeros(d_r)}
 
-    def mean_squared_error(
+    def log_relative_mse(
         self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
     ) -> Array:
-        """K² (e^φ − 1)/d_r with φ = ‖x + y‖² for independent ω; less where ω is in blocks."""
+        """Log of (e^φ − 1)/d_r with φ = ‖x + y‖² for independent ω; less where ω is in blocks."""
         d, phi = keys.shape[-1], squared_norm(keys + queries)
         angle = cosine(self.projection, d)
-        cross = None if angle is None else np.exp(-phi) * pair_moment(phi, d, angle)
-        return squared_kernel(keys, queries) * error_of_mean(d_r, d, np.exp(phi), cross)
+        cross = None if angle is None else pair_moment(phi, d, angle, -2 * phi)
+        return log_error_of_mean(d_r, d, phi, cross)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icl_contrastive.features.family import ExponentialFamily, Statistics
-from icl_contrastive.features.moments import error_of_mean, squared_kernel, squared_norm
+from icl_contrastive.features.moments import log_error_of_mean, squared_norm
 
 Array = npt.NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class SDERF(ExponentialFamily):
         """Σ, its eigenvectors (9d³ operations, Golub & Van Loan, section 8.3), weights and Ω."""
         return vectors * d**2 + 9 * d**3 // 2 + d_r * d + d_r * d**2
 
-    def mean_squared_error(
+    def log_relative_mse(
         self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
     ) -> Array | None:
         """A product over the directions of Q for independent ω; none is known for blocks."""
@@ -58,5 +58,5 @@ class SDERF(ExponentialFamily):
         z = keys + queries
         log_second = (np.log(1 - 4 * a) - np.log(1 - 8 * a) / 2).sum()
         along = (z @ q) ** 2 @ (2 * (1 - 4 * a) / (1 - 8 * a))
-        second = np.exp(log_second + along - squared_norm(z))
-        return squared_kernel(keys, queries) * error_of_mean(d_r, keys.shape[-1], second, None)
+        log_second = log_second + along - squared_norm(z)
+        return log_error_of_mean(d_r, keys.shape[-1], log_second, None)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from icl_contrastive.features.base import FeatureMap
 from icl_contrastive.features.family import Family, Operations, Statistics
 from icl_contrastive.features.moments import (
-    error_of_mean,
+    log_cosh,
+    log_error_of_mean,
     pair_moment,
-    squared_kernel,
     squared_norm,
 )
 from icl_contrastive.features.projections import cosine
@@ -32,12 +32,20 @@ class TrigonometricFeatures(FeatureMap):
 
     omega: Tensor
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def _waves(self, x: Tensor) -> Tensor:
         import torch
 
         angle = x @ self.omega.mT  # (..., n, m)
-        scale = ((x * x).sum(-1, keepdim=True) / 2).exp() / math.sqrt(self.omega.shape[-2])
-        return scale * torch.cat([angle.cos(), angle.sin()], -1)
+        return torch.cat([angle.cos(), angle.sin()], -1) / math.sqrt(self.omega.shape[-2])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return ((x * x).sum(-1, keepdim=True) / 2).exp() * self._waves(x)
+
+    def scaled(self, keys: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """The factor of the longest key is 1, and so is that of every query."""
+        exponent = (keys * keys).sum(-1, keepdim=True) / 2  # (..., n, 1)
+        factor = (exponent - exponent.amax(-2, keepdim=True)).exp()
+        return factor * self._waves(keys), self._waves(queries)
 
 
 class Trigonometric(Family):
@@ -61,19 +69,19 @@ class Trigonometric(Family):
     def feature_map(self, arrays: Mapping[str, Tensor]) -> FeatureMap:
         return TrigonometricFeatures(arrays["omega"])
 
-    def mean_squared_error(
+    def log_relative_mse(
         self, keys: Array, queries: Array, d_r: int, statistics: Statistics | None = None
     ) -> Array:
-        """K² e^δ (1 − e^−δ)²/d_r with δ = ‖x − y‖² for independent ω.
+        """Log of e^δ (1 − e^−δ)²/d_r with δ = ‖x − y‖² for independent ω.
 
         Each of the d_r/2 terms is cos(ωᵀ(x − y)) e^(δ/2), and cos a cos b is the mean of cos(a + b)
         and cos(a − b).
         """
         d, delta = keys.shape[-1], squared_norm(keys - queries)
+        log_second = log_cosh(delta)
         angle = cosine(self.projection, d)
         cross = None
         if angle is not None:
-            both = pair_moment(-delta, d, angle) + pair_moment(-delta, d, -angle)
-            cross = np.exp(delta) * both / 2
-        relative = error_of_mean(d_r // 2, d, np.cosh(delta), cross)
-        return squared_kernel(keys, queries) * relative
+            over = delta - log_second
+            cross = (pair_moment(-delta, d, angle, over) + pair_moment(-delta, d, -angle, over)) / 2
+        return log_error_of_mean(d_r // 2, d, log_second, cross)

@@ -14,9 +14,9 @@ import torch
 from icl_contrastive.approximation import (
     Matrices,
     approximation_errors,
+    estimated_matrices,
     exact_matrices,
     mild_pairs,
-    normalized,
 )
 from icl_contrastive.artifacts import save_table
 from icl_contrastive.attention import project
@@ -44,28 +44,26 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     statistics = Statistics.of(projections.keys, projections.queries)
     d = tokens.shape[-1]
     exact = exact_matrices(projections)
-    kernel = (projections.keys @ projections.queries.mT).exp()  # (n, n)
     key, query = mild_pairs(projections)
-    keys, queries = projections.keys[key].numpy(), projections.queries[query].numpy()
+    keys, queries = projections.keys[key], projections.queries[query]  # (pairs, d)
+    kernel = (keys * queries).sum(-1).exp()
     errors, closed_forms, times = [], [], []
     for entry in config["compared"]:
         family = load_family(entry)
         name = (setting, entry["family"], family.projection)
         for d_r in sorted({family.dimension(d, d_r) for d_r in config["d_r"]}):
-            theory = family.mean_squared_error(keys, queries, d_r, statistics)
+            theory = family.log_relative_mse(keys.numpy(), queries.numpy(), d_r, statistics)
             if theory is not None:
-                relative = theory / kernel[key, query].numpy() ** 2
-                closed_forms.append((*name, d_r, float(relative.mean())))
+                closed_forms.append((*name, d_r, float(np.exp(theory).mean())))
             seconds = []
             for repeat in range(config["repeats"] if family.projections else 1):
                 began = time.perf_counter()
                 rng = stream(config["seed"], "approximation", setting, d_r, repeat)
                 features = draw_map(family, rng, d, d_r, statistics)
                 drawn = time.perf_counter()
-                estimate = features.kernel(projections.keys, projections.queries)
-                matrices = normalized(estimate, projections)
+                matrices = estimated_matrices(projections, features)
                 seconds.append((drawn - began, time.perf_counter() - drawn))
-                ratio = (estimate / kernel)[key, query]
+                ratio = features.kernel(keys[:, None], queries[:, None])[:, 0, 0] / kernel
                 compared = {"kernel": (ratio, torch.ones_like(ratio))}
                 compared |= {n: (getattr(matrices, n), getattr(exact, n)) for n in Matrices._fields}
                 for matrix, pair in compared.items():

@@ -1,5 +1,8 @@
 """Closed forms of the errors, and the constants of OPRF and SDERF, against plain numerics."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -7,7 +10,7 @@ from scipy import integrate, optimize, special, stats
 
 from icl_contrastive.features import build_family
 from icl_contrastive.features.family import Statistics
-from icl_contrastive.features.moments import error_of_mean, pair_moment
+from icl_contrastive.features.moments import log_error_of_mean, pair_moment
 from icl_contrastive.features.oprf import best_constant
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.features.sderf import best_constants
@@ -26,7 +29,22 @@ def test_pair_moment_is_the_mean_of_0f1_over_the_norms(d: int, t: float, sign: i
     r2 = a**2 + a[:, None] ** 2 + 2 * a * a[:, None] * cosine
     weights = 7.5 * weights * stats.chi.pdf(a, d)
     expected = weights @ special.hyp0f1(d / 2, r2 * t / 4) @ weights
-    assert pair_moment(np.array(t), d, cosine) == pytest.approx(expected, rel=1e-8)
+    for factor in (0.0, -abs(t)):
+        found = pair_moment(np.array(t), d, cosine, np.array(factor))
+        assert found == pytest.approx(np.exp(factor) * expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("d", [2, 12, 64])
+@pytest.mark.parametrize("t", [-5000, -700, -50, 50, 700, 1500, 5000])
+def test_pair_moment_far_from_the_origin(d: int, t: int) -> None:
+    """₁F₁(d; d/2; t/2) = e^(t/2) ₁F₁(−d/2; d/2; −t/2), for even d a polynomial, in fractions."""
+    term = polynomial = Fraction(1)
+    for k in range(d // 2):
+        term *= Fraction((k - d // 2) * -t, 2 * (k + d // 2) * (k + 1))
+        polynomial += term
+    expected = math.exp(min(t, 0) / 2) * float(polynomial)
+    found = pair_moment(np.array(float(t)), d, 0.0, np.array(-max(t, 0) / 2))
+    assert found == pytest.approx(expected, rel=1e-10, abs=1e-15)
 
 
 def test_orthogonal_and_simplex_errors_are_those_of_the_literature() -> None:
@@ -37,9 +55,9 @@ def test_orthogonal_and_simplex_errors_are_those_of_the_literature() -> None:
 
     def scaled(family: str, projection: str) -> float:
         entry = {"family": family, "projection": projection}
-        error = build_family(entry).mean_squared_error(x, x, d, statistics)
+        error = build_family(entry).log_relative_mse(x, x, d, statistics)
         assert error is not None
-        return float(d * error / np.exp(2 * x @ x))
+        return float(d * np.exp(error))
 
     def cross(power: float) -> float:
         mean, _ = integrate.quad(
@@ -65,15 +83,65 @@ def test_oprf_without_weights_is_positive(d: int, phi: float) -> None:
     nothing = Statistics(np.zeros((d, d)))
     for projection in ("independent", "orthogonal", "simplex"):
         entry = {"family": "oprf", "projection": projection}
-        oprf = build_family(entry).mean_squared_error(z, z, d, nothing)
-        assert oprf == pytest.approx(Positive(projection).mean_squared_error(z, z, d), rel=1e-12)
+        oprf = build_family(entry).log_relative_mse(z, z, d, nothing)
+        assert oprf == pytest.approx(Positive(projection).log_relative_mse(z, z, d), rel=1e-12)
+
+
+FAMILIES = ("positive", "hyperbolic", "trigonometric", "oprf", "sderf")
+
+
+@pytest.mark.parametrize("projection", ["independent", "orthogonal", "simplex"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_closed_forms_are_numbers_at_any_norm(name: str, projection: str) -> None:
+    """From the origin on, where there is no error, to where its square is e^3000."""
+    d = 12
+    directions = np.random.default_rng(0).standard_normal((2, 5, d))
+    unit = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    logs = []
+    for norm in (0.0, 1e-7, 1.0, 10.0, 20.0, 27.0, 40.0):
+        x, y = norm * unit
+        family = build_family({"family": name, "projection": projection})
+        found = family.log_relative_mse(x, y, 2 * d, Statistics.of(x, y))
+        if found is None:
+            return
+        assert (found < np.inf).all()
+        logs.append(found)
+    assert (np.exp(logs[0]) < 1e-15).all()
+    assert (np.diff(logs[2:], axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("projection", ["independent", "orthogonal", "simplex"])
+@pytest.mark.parametrize("name", ["positive", "hyperbolic"])
+def test_closed_forms_without_logarithms(name: str, projection: str) -> None:
+    """The variance of φ(x)ᵀφ(y)/exp(xᵀy), from moments as they stand, up to where they overflow."""
+    d, n = 6, 12
+    cosine = {"independent": None, "orthogonal": 0.0, "simplex": -1 / (d - 1)}[projection]
+    for phi in (0.3, 3.0, 60.0, 600.0):
+        x = np.full(d, math.sqrt(phi / d) / 2)
+
+        def moment(sign: int, phi: float = phi) -> float:
+            assert cosine is not None
+            return float(pair_moment(np.array(phi), d, sign * cosine, np.array(0.0)))
+
+        second, terms, cross = math.exp(phi), n, 1.0
+        if name == "hyperbolic":
+            second, terms = math.cosh(phi), n // 2
+        if cosine is not None:
+            both = [moment(1), moment(-1 if name == "hyperbolic" else 1)]
+            cross = math.exp(-phi) * sum(both) / 2
+        pairs = terms // d * d * (d - 1)
+        expected = (second - 1) / terms + pairs * (cross - 1) / terms**2
+        family = build_family({"family": name, "projection": projection})
+        found = family.log_relative_mse(x, x, n)
+        assert found == pytest.approx(math.log(expected), rel=1e-9)
 
 
 def test_a_block_cut_short_has_fewer_pairs() -> None:
-    second, cross = np.array(3.0), np.array(0.5)
+    log_second, cross = np.log(3.0), np.array(0.5 / 3)
     # 7 terms in blocks of 4 and 3: 12 + 6 ordered pairs, whose covariance is −1/2
-    assert error_of_mean(7, 4, second, cross) == pytest.approx((7 * 2 - 18 * 0.5) / 49)
-    assert error_of_mean(7, 4, second, None) == pytest.approx(2 / 7)
+    error = (7 * 2 - 18 * 0.5) / 49
+    assert log_error_of_mean(7, 4, log_second, cross) == pytest.approx(np.log(error))
+    assert log_error_of_mean(7, 4, log_second, None) == pytest.approx(np.log(2 / 7))
 
 
 def log_second_moment(a: Array, squares: Array) -> float:
@@ -149,7 +217,7 @@ def test_one_constant_is_never_better_than_one_for_each_direction() -> None:
     mean_log = {}
     for family in ("positive", "oprf", "sderf"):
         entry = {"family": family}
-        error = build_family(entry).mean_squared_error(keys, queries, 1, statistics)
+        error = build_family(entry).log_relative_mse(keys, queries, 1, statistics)
         assert error is not None
-        mean_log[family] = np.log(error / np.exp(2 * (keys * queries).sum(-1)) + 1).mean()
+        mean_log[family] = np.log1p(np.exp(error)).mean()
     assert mean_log["sderf"] < mean_log["oprf"] < mean_log["positive"]
