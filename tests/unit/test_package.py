@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib import resources
 
 import pytest
 
@@ -39,6 +40,10 @@ def test_steps_that_compute_nothing_with_torch_do_not_load_it(step: str) -> None
 def test_the_config_loads_nothing_heavy() -> None:
     """The workflow loads it each time it is asked for anything."""
     assert loaded("icl_contrastive.config") == set()
+
+
+def test_the_types_are_there_for_others_to_check_with() -> None:
+    assert resources.files("icl_contrastive").joinpath("py.typed").is_file()
 
 
 @pytest.mark.parametrize("name", icl_contrastive.__all__)
