@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.functional import gelu, normalize, scaled_dot_product_attention
+from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from icl_contrastive.approximation import (
     approximation_errors,
@@ -229,7 +229,7 @@ def far(
     generator: torch.Generator, norm: float, n: int = 6
 ) -> tuple[torch.Tensor, torch.Tensor, ExponentialFeatures]:
     """Queries and keys of one norm, and features, in float64."""
-    queries, keys = norm * normalize(normal(generator, 2, n, D), dim=-1)
+    queries, keys = norm * normalize(normal(generator, 2, n, D), "unit")
     return queries, keys, features_of(generator, 50)
 
 
@@ -284,7 +284,7 @@ def test_attention_where_the_products_of_features_underflow(generator: torch.Gen
 def test_trigonometric_attention_is_there_at_any_norm(generator: torch.Generator) -> None:
     omega = normal(generator, 500, D)
     features = TrigonometricFeatures(omega)
-    queries = 60 * normalize(normal(generator, 4, D), dim=-1)
+    queries = 60 * normalize(normal(generator, 4, D), "unit")
     keys = queries + 0.1 * normal(generator, 4, D)
     waves = torch.cos((keys[:, None] - queries[None]) @ omega.mT).mean(-1)
     scores = (((keys * keys).sum(-1) - (keys * keys).sum(-1).max()) / 2).exp()[:, None] * waves
@@ -407,7 +407,8 @@ def test_ranks_are_those_of_the_scores_where_the_weights_underflow(
 
 
 def test_heads_and_prompts_are_not_paired_by_chance(generator: torch.Generator) -> None:
-    heads = Weights(*(normal(generator, 2, 4, D) for _ in range(3)))
+    W_Q, W_K, W_V = normal(generator, 3, 2, 4, D)
+    heads = Weights(W_Q, W_K, W_V)
     tokens, variant = normal(generator, 2, 16, D), build_variant({"model": "softmax"})
     features = features_of(generator, 20, 4)
     for count in (2, 3):  # as many prompts as heads, or not

@@ -69,6 +69,7 @@ def test_epochs_of_single_samples_end_there_too_if_the_gradient_is_constant(
 
 def moved(case: Case, norm: float) -> Case:
     """The case with the largest ‖k_i + q‖ at ``norm``, up to GELU's bend where there is a g2."""
+    case = case._replace(layer=replace(case.layer, normalization="scaled"))
     z = np.stack(naive.keys(case.layer, case.tokens)) + naive.queries(case.layer, case.tokens)[-1]
     factor = norm / np.linalg.norm(z, axis=-1).max()
     layer = replace(case.layer, W_Q=factor * case.layer.W_Q)
@@ -96,13 +97,14 @@ def far_layer(
     model: dict[str, Any], dtype: torch.dtype
 ) -> tuple[Weights, torch.Tensor, ExponentialFeatures]:
     """Weights, tokens and features for which the D' of unscaled φ is 0 in the precision."""
-    case = make_case(model, 1)
+    case = make_case(model, 1, normalization="scaled")
     assert case.features is not None
     for weight in (case.layer.W_Q, case.layer.W_K):
         weight *= {torch.float32: 24, torch.float64: 80}[dtype]
     names = [name for name in ("W_Q", "W_K", "W_V", "g1", "g2") if model.get(name) != 0]
     parts = {name: getattr(case.weights, name) for name in names}
-    weights = Weights.from_tensors({n: w.to(dtype) for n, w in parts.items() if w is not None})
+    tensors = {n: w.to(dtype) for n, w in parts.items() if w is not None}
+    weights = Weights.from_tensors(tensors, case.normalization)
     features = ExponentialFeatures(*(a.to(dtype) for a in vars(case.features).values()))
     tokens = case.h.to(dtype)
     queries, keys, _ = project(weights, tokens)

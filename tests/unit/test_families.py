@@ -235,7 +235,7 @@ def grown(folder: Path, name: str, factor: float) -> Path:
     """The layer trained with the paper's features, with weights that are so much larger."""
     tensors, made_by = load_tensors(folder / "positive.safetensors")
     larger = {n: factor * a if n in ("W_Q", "W_K") else a for n, a in tensors.items()}
-    save_tensors(folder / name, larger, dict(made_by))
+    save_tensors(folder / name, larger, made_by | {"normalization": "none"})
     return folder / name
 
 

@@ -103,7 +103,7 @@ def prompts_and_weights(variant: Variant, norm: float) -> tuple[torch.Tensor, We
 
     tokens = torch.from_numpy(rng.uniform(-1, 1, (3, 8, D)))
     g1, g2 = (weight(layers) if layers else None for layers in (variant.g1, variant.g2))
-    return tokens, Weights(weight(), weight(), weight(), g1, g2)
+    return tokens, Weights(weight(), weight(), weight(), g1, g2, "scaled")
 
 
 class FamilyTests:
