@@ -7,7 +7,7 @@ a batch descend at once; the gradient is autograd's, taken on the loss.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -17,6 +17,8 @@ from torch.nn.functional import cosine_similarity
 from icl_contrastive.attention import check_shapes, neighbor_ranks, project, query_ranks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from icl_contrastive.attention import Weights
@@ -47,6 +49,7 @@ class DualProblem:
         normalizer: D' = Σ_{i ≤ N+1} φ(k_i)ᵀφ(q), (...).
         query_ranks: rank of each token's weight at the query token, 0 lowest, (..., N + 1).
         own_ranks: rank of demonstration j among the others when h_i is the query, (..., N, N).
+            Both are None where no negatives are asked for.
     """
 
     key_features: Tensor
@@ -55,13 +58,37 @@ class DualProblem:
     query_value: Tensor
     query_features: Tensor
     normalizer: Tensor
-    query_ranks: Tensor
-    own_ranks: Tensor
+    query_ranks: Tensor | None
+    own_ranks: Tensor | None
 
     @property
     def query_attention(self) -> Tensor:
         """a_{N+1}, the query token's weight on itself, (...)."""
         return (self.query_key_features * self.query_features).sum(-1) / self.normalizer
+
+    def compressed(self) -> DualProblem:
+        """The same problem in N + 2 dimensions at most, from which every descent goes the same way.
+
+        W_0 and all gradients lie in the span of the N + 2 feature vectors. Each prompt's vectors
+        are replaced by their coordinates in an orthonormal basis of a space that holds them, the
+        columns of R in ΦᵀQR: this keeps all products φᵀφ', and so W φ and ‖W‖². m becomes
+        min(m, N + 2), whatever the rank.
+        """
+        vectors = torch.cat(
+            [
+                self.key_features,
+                self.query_key_features[..., None, :],
+                self.query_features[..., None, :],
+            ],
+            -2,
+        )  # (..., N + 2, m)
+        coordinates = torch.linalg.qr(vectors.mT, mode="r").R.mT.contiguous()  # (..., N + 2, m')
+        return replace(
+            self,
+            key_features=coordinates[..., :-2, :],
+            query_key_features=coordinates[..., -2, :],
+            query_features=coordinates[..., -1, :],
+        )
 
     def outer(self, value: Tensor, features: Tensor) -> Tensor:
         """value ⊗ features / D': (..., d) and (..., m) → (..., d, m)."""
@@ -69,27 +96,46 @@ class DualProblem:
 
     def attraction(self, weight: Tensor, labels: Tensor, samples: slice, eta: float) -> Tensor:
         """−(1 / η D) Σ_{i in samples} label_iᵀ W φ(k_i) (Eq. 9), shape (...)."""
-        inputs = self.key_features[..., samples, :]  # (..., s, m)
-        predictions = inputs @ weight.mT  # (..., s, d)
-        agreement = (labels[..., samples, :] * predictions).sum((-2, -1))
-        return -agreement / (eta * self.normalizer)
+        total = weight.new_zeros(())
+        # One by one: for a single sample, autograd takes several times as long with W @ φ.
+        for i in range(*samples.indices(labels.shape[-2])):
+            prediction = (weight * self.key_features[..., i, None, :]).sum(-1)  # (..., d)
+            total = total + (labels[..., i, :] * prediction).sum(-1)
+        return -total / (eta * self.normalizer)
 
     def own_negatives(self, k: int) -> Tensor:
-        """Mean value of each demonstration's k negatives, (..., N, d) (Eq. 18)."""
-        chosen = (self.own_ranks < k).to(self.values.dtype)  # (..., N, N)
+        """Mean value of each demonstration's k negatives, (..., N, d) (Eq. 18).
+
+        Raises ValueError for a problem without ranks.
+        """
+        chosen = (_there(self.own_ranks) < k).to(self.values.dtype)  # (..., N, N)
         return chosen @ self.values / k
 
     def common_negatives(self, k: int) -> tuple[Tensor, Tensor]:
-        """Mean value of the k tokens with the lowest scores and of all others, (..., d) each."""
+        """Mean value of the k tokens with the lowest scores and of all others, (..., d) each.
+
+        Raises ValueError for a problem without ranks.
+        """
         values = torch.cat([self.values, self.query_value[..., None, :]], -2)  # (..., N + 1, d)
-        chosen = (self.query_ranks < k).to(values.dtype)[..., None, :]  # (..., 1, N + 1)
+        chosen = (_there(self.query_ranks) < k).to(values.dtype)[..., None, :]  # (..., 1, N + 1)
         others = values.shape[-2] - k
         negative = (chosen @ values)[..., 0, :] / k
         return negative, ((1 - chosen) @ values)[..., 0, :] / others
 
 
-def dual_problem(weights: Weights, tokens: Tensor, features: FeatureMap) -> DualProblem:
+def _there(ranks: Tensor | None) -> Tensor:
+    if ranks is None:
+        raise ValueError("negatives are asked for, but the problem was made with ranked=False")
+    return ranks
+
+
+def dual_problem(
+    weights: Weights, tokens: Tensor, features: FeatureMap, *, ranked: bool = True
+) -> DualProblem:
     """The reference model's training set and test input for prompts (..., N + 1, d).
+
+    The ranks, which only variants with negatives need, take half of the time: ``ranked=False``
+    leaves them out.
 
     Raises ValueError without features, or if shapes do not fit (``attention.check_shapes``).
     """
@@ -108,9 +154,15 @@ def dual_problem(weights: Weights, tokens: Tensor, features: FeatureMap) -> Dual
         query_value=projections.values[..., -1, :],
         query_features=query_features,
         normalizer=scores.sum(-1),
-        query_ranks=query_ranks(projections, features),
-        own_ranks=neighbor_ranks(projections, features),
+        query_ranks=query_ranks(projections, features) if ranked else None,
+        own_ranks=neighbor_ranks(projections, features) if ranked else None,
     )
+
+
+def join(problems: Sequence[DualProblem]) -> DualProblem:
+    """The prompts of several problems, (prompts, ...) each, as one."""
+    parts = ([getattr(one, field.name) for one in problems] for field in fields(DualProblem))
+    return DualProblem(*(None if part[0] is None else torch.cat(part) for part in parts))
 
 
 class Descent(NamedTuple):
@@ -119,7 +171,8 @@ class Descent(NamedTuple):
     Attributes:
         weight: Ŵ after the last step, (..., d, m).
         prediction: ŷ_test = Ŵ φ(q), (..., d).
-        path: ŷ_test before the first and after every step, (S + 1, ..., d).
+        path: ŷ_test before the first and after every step, (S + 1, ..., d), of the prompts that
+            are followed.
         cosine: mean over the demonstrations of cos(ŷ^(i), y^(i)) likewise, (S + 1, ...).
     """
 
@@ -136,10 +189,12 @@ def descend(
     epochs: int,
     eta_loss: float = 1.0,
     start: Tensor | None = None,
+    followed: int | None = None,
 ) -> Descent:
     """Train the reference model by gradient descent on the variant's loss.
 
-    It starts at ``start``, (..., d, m), by default the variant's W_0.
+    It starts at ``start``, (..., d, m), by default the variant's W_0. ``followed`` is the number of
+    prompts, the first ones of the first axis, whose path and cosine are kept: by default all.
 
     ``full_batch`` is one step on all N demonstrations with η_gd = η_loss (Eq. 10).
     ``single_sample`` is ``epochs`` = N_CL passes of N steps on one demonstration each, with
@@ -161,7 +216,9 @@ def descend(
     else:
         batches = [slice(i, i + 1) for i in range(n)] * epochs
         eta, decay = eta_loss / epochs, 1.0 if scheme == "single_sample" else 1.0 / n
-    inputs = torch.cat([problem.key_features, problem.query_features[..., None, :]], -2)
+    test_input = problem.query_features[..., None, :]  # (..., 1, m)
+    shown = ... if followed is None else slice(followed)
+    inputs, labels = problem.key_features[shown], problem.values[shown]
     tiny = torch.finfo(inputs.dtype).tiny
 
     weight = variant.initial_weight(problem) if start is None else start.clone()
@@ -173,10 +230,9 @@ def descend(
                 loss = variant.loss(weight, problem, batch, eta_loss, decay).sum()
             (gradient,) = torch.autograd.grad(loss, weight)
             weight = weight.detach().sub_(gradient, alpha=eta)
-        predictions = inputs @ weight.mT  # (..., N + 1, d)
-        path.append(predictions[..., -1, :])
-        of_keys = predictions[..., :-1, :]
-        size = of_keys.abs().amax(-1, keepdim=True).clamp_min(tiny)  # it is that of scaled φ
-        agreement = cosine_similarity(of_keys / size, problem.values, dim=-1)
-        cosine.append(agreement.mean(-1))
-    return Descent(weight, path[-1], torch.stack(path), torch.stack(cosine))
+        path.append((weight[shown] * test_input[shown]).sum(-1))  # (..., d)
+        predictions = inputs @ weight[shown].mT  # (..., N, d)
+        size = predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)  # it is that of scaled φ
+        cosine.append(cosine_similarity(predictions / size, labels, dim=-1).mean(-1))
+    prediction = (weight * test_input).sum(-1)  # (..., d)
+    return Descent(weight, prediction, torch.stack(path), torch.stack(cosine))

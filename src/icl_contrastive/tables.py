@@ -21,6 +21,7 @@ COLUMNS: dict[str, dict[str, type]] = {
         "y_reference": float,
         "relative_error": float,
         "relative_error_float32": float,
+        "full_width_deviation": float,
     },
     "trajectory": {
         "setting": str,

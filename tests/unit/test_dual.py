@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from icl_contrastive.attention import Weights, predict, project
-from icl_contrastive.dual import SCHEMES, Descent, DualProblem, Scheme, descend, dual_problem
+from icl_contrastive.dual import (
+    SCHEMES,
+    Descent,
+    DualProblem,
+    Scheme,
+    descend,
+    dual_problem,
+    join,
+)
 from icl_contrastive.features.base import ExponentialFeatures, FeatureMap
 from icl_contrastive.variants import Variant, build_variant
 
@@ -363,6 +373,114 @@ def test_descent_moves_predictions_towards_the_labels() -> None:
     case = make_case({"model": "softmax"}, 0, demonstrations=15, d=12, m=1200, scale=0.3)
     cosine = descent_of(case, "single_sample", 10).cosine
     assert cosine[-1] > cosine[0] + 0.1
+
+
+# The same descent in N + 2 dimensions, which hold all features of a prompt
+
+
+def predictions(problem: DualProblem, weight: torch.Tensor) -> torch.Tensor:
+    """W φ(k_i) of all tokens and W φ(q), (N + 2, d)."""
+    features = [
+        problem.key_features,
+        problem.query_key_features[None],
+        problem.query_features[None],
+    ]
+    return torch.cat(features) @ weight.mT
+
+
+def largest_error(case: Case, problem: DualProblem, other: DualProblem, epochs: int) -> float:
+    """Of all that a descent comes to, relative, where the other problem should give the same.
+
+    In units of the condition of φ(k)ᵀφ(q) ≥ 0: a product of nearly orthogonal features loses
+    digits in any basis but their own.
+    """
+    norms = problem.query_features.norm() * torch.stack(
+        [*problem.key_features, problem.query_key_features]
+    ).norm(dim=-1)
+    condition = float(norms.sum() / problem.normalizer)
+    variant, errors = case.variant, []
+    starts = [variant.initial_weight]
+    if variant.starts_elsewhere:
+        starts.append(partial(Variant.initial_weight, variant))
+    for scheme, start in product(SCHEMES, starts):
+        one, two = (descend(p, variant, scheme, epochs, start=start(p)) for p in (problem, other))
+        sizes = predictions(problem, one.weight).norm(dim=-1)
+        errors += [
+            relative(predictions(other, two.weight), predictions(problem, one.weight)),
+            relative(two.prediction, one.prediction),
+            relative(two.path, one.path),
+            relative(two.weight.square().sum(), one.weight.square().sum()),
+            float((two.cosine - one.cosine).abs().max() * sizes.min() / sizes.max()),
+        ]
+    return max(errors) / condition
+
+
+@st.composite
+def repeated_tokens(draw: st.DrawFn) -> Case:
+    """Cases with fewer than N + 2 directions: tokens that are the same, or zero; few features."""
+    case = draw(cases())
+    tokens = case.tokens.copy()
+    for i in range(len(tokens)):
+        source = draw(st.none() | st.integers(-1, len(tokens) - 1))
+        if source is not None:
+            tokens[i] = tokens[source] if source >= 0 else 0
+    return case._replace(tokens=tokens)
+
+
+@given(cases() | repeated_tokens(), st.integers(1, 5))
+def test_the_compressed_problem_descends_alike(case: Case, epochs: int) -> None:
+    problem = problem_of(case)
+    assume(problem.values.norm() > 1e-6)
+    assume(problem.query_value.norm() > 1e-6)
+    compressed = problem.compressed()
+    m = problem.query_features.shape[-1]
+    assert compressed.query_features.shape == (min(m, case.demonstrations + 2),)
+    assert largest_error(case, problem, compressed, epochs) < 1e-12
+
+
+def without_first(problem: DualProblem) -> DualProblem:
+    """The problem with one dimension less."""
+    names = ("key_features", "query_key_features", "query_features")
+    return replace(problem, **{name: getattr(problem, name)[..., 1:] for name in names})
+
+
+@every_model
+@pytest.mark.parametrize("demonstrations", [15, 31])
+def test_compression_at_the_shape_of_the_paper(model: dict[str, Any], demonstrations: int) -> None:
+    """It gives the same to 12 digits, and another descent with one of the dimensions left out."""
+    case = make_case(model, demonstrations, demonstrations=demonstrations, d=12, m=1200, scale=0.3)
+    problem = problem_of(case)
+    compressed = problem.compressed()
+    assert compressed.query_features.shape == (demonstrations + 2,)
+    assert largest_error(case, problem, compressed, 2) < 1e-14
+    assert largest_error(case, problem, without_first(compressed), 2) > 1e-6
+
+
+def test_prompts_join_and_only_some_are_followed() -> None:
+    case = make_case(MODELS["eq18"], 0)
+    assert case.features is not None
+    tokens = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (6, *case.tokens.shape)))
+    some = (dual_problem(case.weights, one, case.features).compressed() for one in tokens.split(4))
+    joined = descend(join(list(some)), case.variant, "single_sample", 3, followed=2)
+    whole = descend(
+        dual_problem(case.weights, tokens, case.features), case.variant, "single_sample", 3
+    )
+    assert relative(joined.prediction, whole.prediction) < 1e-12
+    assert relative(joined.path, whole.path[:, :2]) < 1e-12
+    assert relative(joined.cosine, whole.cosine[:, :2]) < 1e-12
+
+
+def test_a_problem_without_ranks_has_no_negatives() -> None:
+    for name, model in MODELS.items():
+        case = make_case(model, 0)
+        assert case.features is not None
+        problem = dual_problem(case.weights, case.h, case.features, ranked=False)
+        if case.variant.mixing(case.demonstrations).is_ranked:
+            assert model["model"] == "negative"
+            with pytest.raises(ValueError, match="ranked=False"):
+                descend(problem, case.variant, "full_batch", 1)
+        else:
+            assert error_of(case, case.variant, problem) < TOLERANCE, name
 
 
 # Fig. 10: where the gradient depends on W

@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from icl_contrastive.artifacts import load_tensors, save_tensors
+from icl_contrastive.dual import DualProblem
 from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.streams import stream
 from icl_contrastive.tables import columns_of
@@ -237,6 +240,7 @@ COLUMNS = [
     "y_reference",
     "relative_error",
     "relative_error_float32",
+    "full_width_deviation",
 ]
 
 
@@ -259,6 +263,9 @@ def test_equivalence_table(equivalence: Path, name: str) -> None:
     assert (table.loc[exact, "relative_error"] < 1e-12).all()
     assert (table.loc[~exact, "relative_error"] > 1e-4).all()
     assert table.loc[exact, "relative_error_float32"].between(1e-10, 1e-3).all()
+    controlled = (table["run"] == 0) & (table["scheme"] != "restated")
+    assert (table["full_width_deviation"].notna() == controlled).all()
+    assert table["full_width_deviation"].max() < 1e-12
 
 
 @pytest.mark.parametrize("name", DUAL)
@@ -350,6 +357,59 @@ def test_too_small_a_tolerance_fails_and_names_the_rows(folder: Path, tmp_path: 
     assert "Traceback" not in done.stderr
     assert "of 16 exact identities are off by more than 1e-18" in done.stderr
     assert all(name in done.stderr for name in ("n5", "softmax", "full_batch", "relative_error"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_prompts_are_compared_than_followed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are not followed are compared in float64, at the end of their descent."""
+    monkeypatch.setattr("icl_contrastive.limits.FOLLOWED_PROMPTS", 3)
+    monkeypatch.setattr("icl_contrastive.limits.FULL_WIDTH_PROMPTS", 2)
+    run_here(
+        "equivalence",
+        equivalence_config("regularized", prompts=TEST_PROMPTS),
+        data=folder / "data.safetensors",
+        pretrained=folder / "regularized.safetensors",
+        table=tmp_path / "x.csv",
+        trajectory=tmp_path / "x.safetensors",
+    )
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert table.groupby(["run", "scheme"])["prompt"].nunique().unique() == [TEST_PROMPTS]
+    assert table["relative_error"].notna().all()
+    followed, controlled = table["prompt"] < 3, (table["prompt"] < 2) & (table["run"] == 0)
+    assert (table["relative_error_float32"].notna() == followed).all()
+    assert (table["full_width_deviation"].notna() == controlled).all()
+    tensors, _ = load_tensors(tmp_path / "x.safetensors")
+    assert {array.shape[1] for array in tensors.values()} == {3}
+
+
+def test_a_descent_that_is_not_that_at_full_width_fails(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Coordinates that keep φ(k)ᵀφ(q), and so what is predicted at the query, but not φ(k)ᵀφ(k')."""
+    compressed = DualProblem.compressed
+
+    def wrong(problem: DualProblem) -> DualProblem:
+        right, stretch = compressed(problem), torch.linspace(1, 2, N + 2).double()
+        return replace(
+            right,
+            key_features=(right.key_features.double() * stretch).to(right.values.dtype),
+            query_key_features=(right.query_key_features * stretch).to(right.values.dtype),
+            query_features=(right.query_features / stretch).to(right.values.dtype),
+        )
+
+    monkeypatch.setattr(DualProblem, "compressed", wrong)
+    with pytest.raises(SystemExit) as raised:
+        run_here(
+            "equivalence",
+            equivalence_config("regularized"),
+            data=folder / "data.safetensors",
+            pretrained=folder / "regularized.safetensors",
+            table=tmp_path / "x.csv",
+            trajectory=tmp_path / "x.safetensors",
+        )
+    assert "descents at full width are off by more than 1e-10" in str(raised.value.code)
     assert list(tmp_path.iterdir()) == []
 
 

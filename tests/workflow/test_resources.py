@@ -110,8 +110,8 @@ def experiment(config: dict[str, Any]) -> Experiment:
         ("pretrain", "pretrain", ("n15", "softmax_elu"), 24, 270),
         ("pretrain", "long_training", ("n31",), 58, 190),
         ("pretrain", "ablation_training", ("omega-per_step",), 122, 190),
-        ("equivalence", "equivalence", ("n15", "regularized_eq14_alpha0.05"), 14, 610),
-        ("equivalence", "equivalence", ("n31", "softmax"), 9, 360),
+        ("equivalence", "equivalence", ("n15", "regularized_eq14_alpha0.05"), 7, 480),
+        ("equivalence", "equivalence", ("n31", "softmax"), 8, 490),
         ("attention_errors", "attention_errors", ("n31",), 8, 370),
         ("families", "families", ("n31",), 10, 320),
         ("controls", "controls", ("n31",), 11, 460),
@@ -182,7 +182,9 @@ def test_larger_experiments_ask_for_more(
         )
         return found
 
-    changed = deepcopy(config)
+    base = deepcopy(config)
+    base["equivalence"]["prompts"] = 32  # of 256 test prompts
+    changed = deepcopy(base)
     larger(key)(changed)
-    before, after = need(experiment(config)), need(experiment(changed))
+    before, after = need(experiment(base)), need(experiment(changed))
     assert {name for name in more if getattr(after, name) > getattr(before, name)} == more

@@ -2,7 +2,8 @@
 
 In: results/data/<setting>.safetensors, results/pretrained/<setting>/<variant>.safetensors.
 Out: results/equivalence/<setting>/<variant>.csv, where the two end, and .safetensors, the whole
-way. Fails when an identity that must hold is broken. For the cells in figures, the way as a table:
+way of some. Fails when an identity that must hold is broken, or when a descent in the prompt's own
+N + 2 dimensions is not that at full width. For the cells in figures, the way as a table:
 results/tables/trajectories/<setting>/<variant>.csv.
 """
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from icl_contrastive.limits import DESCENT_BYTES
+from icl_contrastive.limits import FOLLOWED_PROMPTS, FULL_WIDTH_PROMPTS
 
 if TYPE_CHECKING:
     from icl_contrastive.config.experiment import Experiment
@@ -77,7 +77,7 @@ def pretrain(experiment: Experiment, job: Job) -> Need:
 
 
 def equivalence(experiment: Experiment, job: Job) -> Need:
-    """Gradient descent of reference models, with the graph of all steps until the end."""
+    """The features of all prompts, a few at a time, and the descent of a run's reference models."""
     return _descents(experiment, job, job["features"]["d_r"], job["runs"])
 
 
@@ -145,7 +145,7 @@ def tables(experiment: Experiment, job: Job) -> Need:
     rows += 4 * len(experiment.dual_cells) * runs * descent["prompts"]  # schemes
     for cell in experiment.trajectory_cells:
         steps = descent["epochs"] * _n(experiment, {"setting": cell.setting})
-        rows += 2 * runs * descent["prompts"] * steps
+        rows += 2 * runs * min(FOLLOWED_PROMPTS, descent["prompts"]) * steps
     for setting in experiment.approximation_settings:
         measured = config["approximation"]
         laws = len(measured["d_r"]) + 3
@@ -160,10 +160,14 @@ def tables(experiment: Experiment, job: Job) -> Need:
 
 
 def _descents(experiment: Experiment, job: Job, d_r: int, runs: int) -> Need:
-    d, steps = _d(experiment), job["epochs"] * _n(experiment, job)
-    model = 8 * d_r * d
-    together = max(model, min(DESCENT_BYTES, job["prompts"] * model))
-    return Need(1.1e-6 * steps * together, 4e-8 * runs * job["prompts"] * steps * d_r * d)
+    d, n = _d(experiment), _n(experiment, job)
+    steps, prompts = job["epochs"] * n, job["prompts"]
+    full_width = min(FULL_WIDTH_PROMPTS, prompts) * d_r * (n + d)
+    coordinates = prompts * (n + 1) * (n + d)
+    kept = runs * (FOLLOWED_PROMPTS * steps + prompts)
+    seconds = 3e-8 * runs * prompts * n * d_r
+    seconds += runs * steps * (5e-4 + 2e-8 * prompts * (n + 1) * d)
+    return Need(1e-6 * (60 * full_width + 200 * coordinates + 300 * kept), seconds)
 
 
 def _test_features(experiment: Experiment, job: Job, d_r: int) -> int:

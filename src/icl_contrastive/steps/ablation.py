@@ -11,8 +11,9 @@ import torch
 
 from icl_contrastive.artifacts import load_tensors, save_table
 from icl_contrastive.diagnostics import diagnose
+from icl_contrastive.dual import descend
 from icl_contrastive.steps.common import run_step
-from icl_contrastive.steps.equivalence import compare, relative_error
+from icl_contrastive.steps.equivalence import compressed_problem, outputs, relative_error
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
 from icl_contrastive.tables import MAY_BE_EMPTY
@@ -31,8 +32,10 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     for run in range(config["runs"]):
         layer = load_layer(arguments.pretrained, run, torch.float64)
         tokens, targets = load_test_prompts(arguments.data, run, slice(None), torch.float64)
-        output, courses = compare(layer, tokens[: config["prompts"]], variant, config["epochs"])
-        errors = relative_error(courses[config["scheme"]]["prediction"], output)
+        compared = tokens[: config["prompts"]]
+        problem = compressed_problem(layer, compared, variant)
+        descent = descend(problem, variant, config["scheme"], config["epochs"], followed=0)
+        errors = relative_error(descent.prediction.numpy(), outputs(layer, compared, variant))
         rows.append(
             {
                 "decision": config["decision"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +13,16 @@ import torch
 
 from icl_contrastive.artifacts import save_table, save_tensors
 from icl_contrastive.attention import predict
-from icl_contrastive.dual import SCHEMES, Descent, DualProblem, Scheme, descend, dual_problem
-from icl_contrastive.limits import DESCENT_BYTES
+from icl_contrastive.dual import (
+    SCHEMES,
+    Descent,
+    DualProblem,
+    Scheme,
+    descend,
+    dual_problem,
+    join,
+)
+from icl_contrastive.limits import FOLLOWED_PROMPTS, FULL_WIDTH_PROMPTS
 from icl_contrastive.provenance import origin
 from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
@@ -34,13 +41,36 @@ def schemes(variant: Variant) -> list[Scheme]:
     return [name for name in SCHEMES if name != shared or not variant.gradient_is_constant]
 
 
-def descents(problem: DualProblem, variant: Variant, epochs: int) -> Iterator[tuple[str, Descent]]:
+def descents(
+    problem: DualProblem, variant: Variant, epochs: int, followed: int | None = None
+) -> Iterator[tuple[str, Descent]]:
     """Every scheme of descent from the variant's W_0, and one step from that of Eq. 12."""
     for scheme in schemes(variant):
-        yield scheme, descend(problem, variant, scheme, epochs)
+        yield scheme, descend(problem, variant, scheme, epochs, followed=followed)
     if variant.starts_elsewhere:
         start = Variant.initial_weight(variant, problem)
-        yield "full_batch_from_eq12", descend(problem, variant, "full_batch", 1, start=start)
+        yield (
+            "full_batch_from_eq12",
+            descend(problem, variant, "full_batch", 1, start=start, followed=followed),
+        )
+
+
+def full_width_problem(layer: Layer, tokens: torch.Tensor, variant: Variant) -> DualProblem:
+    """The variant's problem for prompts (prompts, N + 1, d), with features as wide as d_r."""
+    ranked = variant.mixing(tokens.shape[-2] - 1).is_ranked
+    return dual_problem(layer.weights, tokens, layer.features, ranked=ranked)
+
+
+def compressed_problem(layer: Layer, tokens: torch.Tensor, variant: Variant) -> DualProblem:
+    """The same in N + 2 dimensions: few prompts at a time, but all descend together."""
+    some = tokens.split(FULL_WIDTH_PROMPTS)
+    return join([full_width_problem(layer, one, variant).compressed() for one in some])
+
+
+def outputs(layer: Layer, tokens: torch.Tensor, variant: Variant) -> np.ndarray:
+    """The layer's outputs at the query token, (prompts, d)."""
+    some = tokens.split(FULL_WIDTH_PROMPTS)
+    return torch.cat([predict(layer.weights, one, variant, layer.features) for one in some]).numpy()
 
 
 def compare(
@@ -48,31 +78,38 @@ def compare(
 ) -> tuple[np.ndarray, Courses]:
     """Layer outputs (prompts, d), and by scheme what they are compared with.
 
-    That is ``prediction`` (prompts, d), and of a descent also ``path`` (prompts, steps + 1), the
-    label coordinate of ŷ_test, and ``cosine`` (prompts, steps + 1). So many prompts descend
-    together as their reference models fit into ``DESCENT_BYTES``.
+    That is ``prediction`` (prompts, d), and of a descent also ``path``, the label coordinate of
+    ŷ_test, and ``cosine``, of the first prompts: (followed prompts, steps + 1).
     """
-    d_r = layer.features(tokens[:1, :1]).shape[-1]
-    model_bytes = tokens.element_size() * d_r * tokens.shape[-1]
-    outputs: list[np.ndarray] = []
-    parts: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
-    for some in torch.split(tokens, max(1, DESCENT_BYTES // model_bytes)):
-        outputs.append(predict(layer.weights, some, variant, layer.features).numpy())
-        problem = dual_problem(layer.weights, some, layer.features)
-        for scheme, descent in descents(problem, variant, epochs):
-            course = {
-                "prediction": descent.prediction,
-                "path": descent.path[..., -1].T,
-                "cosine": descent.cosine.T,
-            }
-            parts[scheme].append({name: tensor.numpy() for name, tensor in course.items()})
-        if (other := variant.restated()) is not None:
-            prediction = predict(layer.weights, some, other, layer.features).numpy()
-            parts["restated"].append({"prediction": prediction})
-    return np.concatenate(outputs), {
-        scheme: {name: np.concatenate([one[name] for one in some]) for name in some[0]}
-        for scheme, some in parts.items()
-    }
+    problem = compressed_problem(layer, tokens, variant)
+    courses: Courses = {}
+    for scheme, descent in descents(problem, variant, epochs, FOLLOWED_PROMPTS):
+        courses[scheme] = {
+            "prediction": descent.prediction.numpy(),
+            "path": descent.path[..., -1].T.numpy(),
+            "cosine": descent.cosine.T.numpy(),
+        }
+    if (other := variant.restated()) is not None:
+        courses["restated"] = {"prediction": outputs(layer, tokens, other)}
+    return outputs(layer, tokens, variant), courses
+
+
+def full_width_deviations(
+    layer: Layer, tokens: torch.Tensor, variant: Variant, epochs: int, courses: Courses
+) -> dict[str, np.ndarray]:
+    """The control: by scheme, how far each prompt's descent is off the same one at full width.
+
+    Of the label coordinate of ŷ_test, relative to its largest value on the way, or of the cosine,
+    whichever differs more, over all steps: (control prompts,).
+    """
+    problem = full_width_problem(layer, tokens[:FULL_WIDTH_PROMPTS], variant)
+    deviations = {}
+    for scheme, descent in descents(problem, variant, epochs):
+        path, cosine = descent.path[..., -1].T.numpy(), descent.cosine.T.numpy()
+        off = np.abs(courses[scheme]["path"][: len(path)] - path).max(1) / np.abs(path).max(1)
+        turned = np.abs(courses[scheme]["cosine"][: len(path)] - cosine).max(1)
+        deviations[scheme] = np.maximum(off, turned)
+    return deviations
 
 
 def relative_error(reference: np.ndarray, output: np.ndarray) -> np.ndarray:
@@ -106,61 +143,71 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
 
     Beside the schemes of descent, a form of a layer that the paper takes for another one is
     compared with that one's output (``restated``), and the other one, whose W_0 the paper does not
-    give, with one step from that of Eq. 12 (``full_batch_from_eq12``).
+    give, with one step from that of Eq. 12 (``full_batch_from_eq12``). The reference models descend
+    in N + 2 dimensions (``DualProblem.compressed``), some of run 0 at full width, too.
     """
     variant = build_variant(config["model"])
     check_origin(config, arguments.data, arguments.pretrained)
     constant = list(SCHEMES) if variant.gradient_is_constant else ["full_batch"]
     epochs, prompts = config["epochs"], config["prompts"]
-    tables, trajectories = [], []
+    tables, trajectories, control = [], [], {}
     for run in range(config["runs"]):
         results = {}
-        for dtype in (torch.float64, torch.float32):
+        for dtype in (torch.float32, torch.float64):
             layer = load_layer(arguments.pretrained, run, dtype)
-            tokens, targets = load_test_prompts(arguments.data, run, slice(prompts), dtype)
+            some = slice(prompts if dtype is torch.float64 else min(prompts, FOLLOWED_PROMPTS))
+            tokens, targets = load_test_prompts(arguments.data, run, some, dtype)
             results[dtype] = compare(layer, tokens, variant, epochs)
-            if dtype is torch.float64:
-                y_true = targets[..., -1].numpy()
+        y_true = targets[..., -1].numpy()
         output, courses = results[torch.float64]
         output32, courses32 = results[torch.float32]
         for in_one_precision in (courses, courses32):
             check_descents(config, run, in_one_precision)
+        if run == 0:
+            control = full_width_deviations(layer, tokens, variant, epochs, courses)
         for scheme, course in courses.items():
+            error32 = relative_error(courses32[scheme]["prediction"], output32)
+            deviation = control.get(scheme, []) if run == 0 else []
             tables.append(
                 pd.DataFrame(
                     {
                         "setting": config["setting"],
                         "variant": config["variant"],
                         "run": run,
-                        "prompt": np.arange(prompts),
+                        "prompt": pd.RangeIndex(prompts).to_series(),
                         "scheme": scheme,
                         "exact": scheme in constant,
                         "y_true": y_true,
                         "y_layer": output[:, -1],
                         "y_reference": course["prediction"][:, -1],
                         "relative_error": relative_error(course["prediction"], output),
-                        "relative_error_float32": relative_error(
-                            courses32[scheme]["prediction"], output32
-                        ),
+                        "relative_error_float32": pd.Series(error32, dtype=float),
+                        "full_width_deviation": pd.Series(deviation, dtype=float),
                     }
                 )
             )
         of_run = {"y_true": y_true, "y_layer": output[:, -1]}
         for scheme, course in courses.items():
             of_run |= {f"{scheme}/{name}": a for name, a in course.items() if name != "prediction"}
+        of_run = {name: array[:FOLLOWED_PROMPTS] for name, array in of_run.items()}
         trajectories.append(of_run)
         log.info("run %d of %d compared", run + 1, config["runs"])
 
     table = pd.concat(tables).sort_values(["run", "prompt"], kind="stable", ignore_index=True)
-    exact = table[table["exact"]]
-    broken = exact[~(exact["relative_error"] <= config["tolerance"])]
-    if len(broken):
-        rows = broken.head(ROWS_NAMED).to_string(index=False)
-        raise StepError(
-            f"{len(broken)} of {len(exact)} exact identities are off by more than "
-            f"{config['tolerance']:g}, relative; the first rows:\n{rows}"
-        )
-    log.info("largest relative error of an exact identity: %.3g", exact["relative_error"].max())
+    controlled = (table["run"] == 0) & (table["prompt"] < FULL_WIDTH_PROMPTS)
+    controlled &= table["scheme"].isin(control)
+    for what, rows, error in (
+        ("exact identities", table[table["exact"]], "relative_error"),
+        ("descents at full width", table[controlled], "full_width_deviation"),
+    ):
+        broken = rows[~(rows[error] <= config["tolerance"])]
+        if len(broken):
+            named = broken.head(ROWS_NAMED).to_string(index=False)
+            raise StepError(
+                f"{len(broken)} of {len(rows)} {what} are off by more than "
+                f"{config['tolerance']:g}, relative; the first rows:\n{named}"
+            )
+        log.info("%d %s are off by %.3g at most, relative", len(rows), what, rows[error].max())
     save_table(arguments.table, table)
     stacked = {name: np.stack([one[name] for one in trajectories]) for name in trajectories[0]}
     save_tensors(arguments.trajectory, stacked, config, origin(arguments.code))
