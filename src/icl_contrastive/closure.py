@@ -36,6 +36,7 @@ def import_closure(module: str, root: Path) -> list[Path]:
     return sorted(path for name in found if (path := _file(name, root)))
 
 
+@cache
 def _file(module: str, root: Path) -> Path | None:
     base = root.joinpath(*module.split("."))
     candidates = (base / "__init__.py", base.with_name(f"{base.name}.py"))
@@ -68,6 +69,6 @@ def _imported_names(node: ast.AST, package: str) -> Iterator[str]:
     elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
         for branch in node.orelse:
             yield from _imported_names(branch, package)
-    else:
+    elif not isinstance(node, ast.expr):  # no expression holds an import, and most nodes are one
         for child in ast.iter_child_nodes(node):
             yield from _imported_names(child, package)

@@ -161,8 +161,11 @@ def dual_problem(
 
 def join(problems: Sequence[DualProblem]) -> DualProblem:
     """The prompts of several problems, (prompts, ...) each, as one."""
-    parts = ([getattr(one, field.name) for one in problems] for field in fields(DualProblem))
-    return DualProblem(*(None if part[0] is None else torch.cat(part) for part in parts))
+    parts = {f.name: [getattr(one, f.name) for one in problems] for f in fields(DualProblem)}
+    return replace(
+        problems[0],
+        **{name: torch.cat(part) for name, part in parts.items() if part[0] is not None},
+    )
 
 
 class Descent(NamedTuple):

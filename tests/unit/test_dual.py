@@ -460,7 +460,10 @@ def test_prompts_join_and_only_some_are_followed() -> None:
     case = make_case(MODELS["eq18"], 0)
     assert case.features is not None
     tokens = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (6, *case.tokens.shape)))
-    some = (dual_problem(case.weights, one, case.features).compressed() for one in tokens.split(4))
+    some = (
+        dual_problem(case.weights, one, case.features).compressed()
+        for one in torch.split(tokens, 4)
+    )
     joined = descend(join(list(some)), case.variant, "single_sample", 3, followed=2)
     whole = descend(
         dual_problem(case.weights, tokens, case.features), case.variant, "single_sample", 3
@@ -659,6 +662,8 @@ def test_negatives_must_be_chosen_as_in_eq_18(name: str, seed: int) -> None:
     case = make_case(MODELS[name], seed)
     problem = problem_of(case)
     n = case.demonstrations
+    assert problem.own_ranks is not None
+    assert problem.query_ranks is not None
     highest = replace(problem, own_ranks=(n - 1) - problem.own_ranks)
     assert error_of(case, case.variant, highest) > BROKEN
     of_query = problem.query_ranks[:-1].expand(n, n)

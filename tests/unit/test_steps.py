@@ -387,7 +387,7 @@ def test_more_prompts_are_compared_than_followed(
 def test_a_descent_that_is_not_that_at_full_width_fails(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Coordinates that keep φ(k)ᵀφ(q), and so what is predicted at the query, but not φ(k)ᵀφ(k')."""
+    """Coordinates that keep φ(k)ᵀφ(q), so what is predicted at the query, but not φ(k)ᵀφ(k')."""
     compressed = DualProblem.compressed
 
     def wrong(problem: DualProblem) -> DualProblem:

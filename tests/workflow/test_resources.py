@@ -117,7 +117,7 @@ def experiment(config: dict[str, Any]) -> Experiment:
         ("controls", "controls", ("n31",), 11, 460),
         ("training_length", "training_length", ("n31",), 38, 450),
         ("ablation", "ablation", ("runs-30",), 17, 450),
-        ("tables", "claims", (), 3, 230),
+        ("tables", "claims", (), 5, 420),
     ],
 )
 def test_the_estimates_fit_the_paper_s_scale(
@@ -183,7 +183,7 @@ def test_larger_experiments_ask_for_more(
         return found
 
     base = deepcopy(config)
-    base["equivalence"]["prompts"] = 32  # of 256 test prompts
+    base["test_prompts"] *= 8  # that more of them can be compared
     changed = deepcopy(base)
     larger(key)(changed)
     before, after = need(experiment(base)), need(experiment(changed))

@@ -63,13 +63,13 @@ def full_width_problem(layer: Layer, tokens: torch.Tensor, variant: Variant) -> 
 
 def compressed_problem(layer: Layer, tokens: torch.Tensor, variant: Variant) -> DualProblem:
     """The same in N + 2 dimensions: few prompts at a time, but all descend together."""
-    some = tokens.split(FULL_WIDTH_PROMPTS)
+    some = torch.split(tokens, FULL_WIDTH_PROMPTS)
     return join([full_width_problem(layer, one, variant).compressed() for one in some])
 
 
 def outputs(layer: Layer, tokens: torch.Tensor, variant: Variant) -> np.ndarray:
     """The layer's outputs at the query token, (prompts, d)."""
-    some = tokens.split(FULL_WIDTH_PROMPTS)
+    some = torch.split(tokens, FULL_WIDTH_PROMPTS)
     return torch.cat([predict(layer.weights, one, variant, layer.features) for one in some]).numpy()
 
 
@@ -167,7 +167,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             control = full_width_deviations(layer, tokens, variant, epochs, courses)
         for scheme, course in courses.items():
             error32 = relative_error(courses32[scheme]["prediction"], output32)
-            deviation = control.get(scheme, []) if run == 0 else []
+            deviation = control.get(scheme) if run == 0 else None
             tables.append(
                 pd.DataFrame(
                     {
