@@ -10,7 +10,6 @@ from typing import Any
 from icl_contrastive.config.experiment import FIGURE_TABLES, FIGURES_WITH_D_R, Experiment
 from icl_contrastive.config.families import Known, feature_problems
 from icl_contrastive.config.schema import as_list, listed, meant, one_of, show
-from icl_contrastive.limits import FOLLOWED_PROMPTS
 
 
 def disagreements(experiment: Experiment) -> Iterator[str]:
