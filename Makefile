@@ -18,10 +18,14 @@ report: .venv/ready  ## verdicts, figures and provenance on one page, results/re
 
 readme: report  ## the summary of this run in README.md, for those who maintain it
 	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.readme
+	$(BIN)/snakemake --cores all report_page
 
-smoke: .venv/ready  ## the same in miniature, into results/smoke
-	mkdir -p results/smoke
-	$(BIN)/snakemake --cores all --configfile workflow/smoke.yaml --directory results/smoke
+smoke: .venv/ready  ## figures and report in miniature, into results/smoke
+	@mkdir -p results/smoke
+	$(BIN)/snakemake --cores all --configfile workflow/smoke.yaml --directory results/smoke \
+	    --quiet host reason rules -- all report_page
+	@echo "figures: results/smoke/results/figures"
+	@echo "report:  results/smoke/results/report.html"
 
 verify:  ## compare all artifacts with the manifest of their run (RESULTS=results)
 	@PYTHONPATH=src $(PYTHON) -m icl_contrastive.verify "$(RESULTS)"
@@ -61,8 +65,11 @@ lock:  ## renew both locks from pyproject.toml (needs uv)
 	    $(addprefix --no-emit-package ,torch $(FROM_TORCH))
 	$(COMPILE) --no-deps | grep '^torch==' > torch.lock
 
-clean:  ## delete everything that can be made again
-	rm -rf results .snakemake .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## delete all that can be made again; asks before it deletes results
+	@answer=y; if [ -e results ]; then \
+	    printf 'Delete results/ too, with all that has been computed? [y/N] '; read -r answer; fi; \
+	if [ "$$answer" = y ]; then rm -rf results .snakemake; else echo 'results/ is kept'; fi
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made anew whenever a lock changes; complete only if everything could be installed.

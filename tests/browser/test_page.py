@@ -67,7 +67,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     page = folder / "report.html"
     statistics = {"level": 0.05, "confidence": 0.95, "resamples": 99}
-    page.write_text(render(results, TEXTS, statistics, provenance), encoding="utf-8")
+    page.write_text(render(results, TEXTS, statistics, provenance, []), encoding="utf-8")
     return page.as_uri()
 
 

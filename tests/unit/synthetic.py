@@ -170,35 +170,43 @@ def diagram_rows() -> Iterable[list[object]]:
             yield [name, *entry]
 
 
+def compared(variant: str, learning_rate: float, **model: object) -> dict[str, Any]:
+    """A variant as the config of figure_5 names it."""
+    return {
+        "variant": variant,
+        "model": model,
+        "learning_rate": learning_rate,
+        "features": {"family": "positive", "d_r": FEATURES},
+    }
+
+
+def plain(variant: str) -> list[dict[str, Any]]:
+    rate = 0.005 if variant.endswith("0.005") else 0.003
+    return [compared(variant, rate, model="softmax", attention="kernel")]
+
+
 def regularized(form: str) -> list[dict[str, Any]]:
     return [
-        {
-            "variant": f"regularized_{form}_alpha{alpha:g}",
-            "model": {"model": "regularized", "form": form, "alpha": alpha},
-        }
+        compared(
+            f"regularized_{form}_alpha{alpha:g}", 0.003, model="regularized", form=form, alpha=alpha
+        )
         for alpha in ALPHAS
     ]
 
 
 AUGMENTED: list[dict[str, Any]] = [
-    {"variant": "augmented_g1", "model": {"model": "augmented", "g1": 1}},
-    {"variant": "augmented_g2", "model": {"model": "augmented", "g2": 1}},
-    {"variant": "augmented_g1_g2", "model": {"model": "augmented", "g1": 1, "g2": 1}},
-    {"variant": "augmented_g2plus", "model": {"model": "augmented", "g2": 2}},
+    compared("augmented_g1", 0.005, model="augmented", g1=1),
+    compared("augmented_g2", 0.005, model="augmented", g2=1),
+    compared("augmented_g1_g2", 0.005, model="augmented", g1=1, g2=1),
+    compared("augmented_g2plus", 0.005, model="augmented", g2=2),
 ]
 NEGATIVE: list[dict[str, Any]] = [
-    {
-        "variant": f"negative_k{k}_beta{beta:g}",
-        "model": {"model": "negative", "form": "section_5.5", "k": k, "beta": beta},
-    }
+    compared(
+        f"negative_k{k}_beta{beta:g}", 0.005, model="negative", form="section_5.5", k=k, beta=beta
+    )
     for k in (1, 3, 5)
     for beta in (0.1, 0.2, 0.5)
-] + [
-    {
-        "variant": "negative_eq18",
-        "model": {"model": "negative", "form": "eq18", "k": 3, "beta": 0.1},
-    }
-]
+] + [compared("negative_eq18", 0.005, model="negative", form="eq18", k=3, beta=0.1)]
 
 
 def pretraining_rows(runs: int, epochs: int) -> Iterable[list[object]]:
@@ -370,12 +378,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "figure_5": {
         "setting": "n15",
         "regularized": {
-            "base": "softmax",
+            "base": plain("softmax"),
             "eq15": regularized("eq15"),
             "eq14": regularized("eq14"),
         },
-        "augmented": {"base": "softmax_lr0.005", "variants": AUGMENTED},
-        "negative": {"base": "softmax_lr0.005", "variants": NEGATIVE},
+        "augmented": {"base": plain("softmax_lr0.005"), "variants": AUGMENTED},
+        "negative": {"base": plain("softmax_lr0.005"), "variants": NEGATIVE},
     },
     "figure_6": {"setting": "n15"},
     "figure_7": {"setting": "n15"},

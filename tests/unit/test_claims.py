@@ -819,6 +819,20 @@ def test_without_its_tables_a_claim_is_not_tested(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VERDICTS)
+def test_a_single_run_without_interval_has_no_verdict(name: str) -> None:
+    tables = MADE_UP[LISTED[name]["measure"]["name"]](VERDICTS[name]["reproduced"][:1])
+    settings, claims = read_claims(CLAIMS | {"claims": [LISTED[name]]})
+    (row,) = evaluate(claims, Evidence(FORMS, tables), settings, seed=1).to_dict("records")
+    if LISTED[name]["measure"]["name"] == "identity_error":  # a maximum, which has none
+        assert row["verdict"] == "reproduced"
+        return
+    assert row["verdict"] == "not tested"
+    assert row["note"].startswith("too few runs (1) for")
+    assert np.isfinite(row["ours"])
+    assert "nan" not in row["note"]
+
+
+@pytest.mark.parametrize("name", VERDICTS)
 def test_two_runs_pass_no_test(name: str) -> None:
     tables = MADE_UP[LISTED[name]["measure"]["name"]](VERDICTS[name]["reproduced"][:2])
     tested = LISTED[name]["criterion"]["kind"] in ("below", "above", "equal", "rate")

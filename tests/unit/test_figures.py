@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,16 @@ from matplotlib.transforms import Bbox
 from icl_contrastive.figures import common, heatmap, style
 from icl_contrastive.figures.common import Table
 from icl_contrastive.figures.curves import draw_curve
+from icl_contrastive.variants import Variant
 
 from .synthetic import (
     AUGMENTED,
     CONFIGS,
     FIGURES,
+    LAWS,
     NEGATIVE,
     TABLES,
+    compared,
     regularized,
     write,
     write_tables,
@@ -106,11 +110,18 @@ def test_texts_lie_inside_the_figure_and_apart(figure: str, tables: dict[str, Pa
     for text, box in texts:
         inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
         assert inside, f"{text!r} is cut off"
+    assert not overlaps(texts)
+
+
+def overlaps(texts: list[tuple[str, Bbox]]) -> list[tuple[str, str]]:
+    """The texts that lie on each other."""
+    found = []
     for (one, first), (other, second) in itertools.combinations(texts, 2):
         common_width = min(first.x1, second.x1) - max(first.x0, second.x0)
         common_height = min(first.y1, second.y1) - max(first.y0, second.y0)
-        # A pixel of the box's own padding does not count.
-        assert min(common_width, common_height) <= 1.0, f"{one!r} lies on {other!r}"
+        if min(common_width, common_height) > 1.0:  # a pixel of the box's own padding
+            found.append((one, other))
+    return found
 
 
 @pytest.mark.filterwarnings("error")
@@ -130,6 +141,160 @@ def test_the_smallest_experiment_can_be_drawn(
     output = tmp_path / "figure.png"
     run(figure, arguments(figure, smallest, [output], config))
     assert output.stat().st_size > 0
+
+
+def test_a_single_epoch_is_a_point(smallest: dict[str, Path]) -> None:
+    """Else a line of one point is drawn, which cannot be seen."""
+    for figure in ("figure_5", "multitask", "training_length"):
+        with style.applied():
+            axes = draw(figure, smallest).axes
+        single = [line for one in axes for line in one.lines if len(line.get_xdata()) == 1]  # type: ignore[arg-type]
+        assert single
+        assert all(line.get_marker() not in ("None", "", None) for line in single)
+
+
+def figure_5(tables: dict[str, Path], **panels: Any) -> Figure:
+    """Figure 5 with other variants in some panels."""
+    config = CONFIGS["figure_5"]
+    for panel, places in panels.items():
+        config = config | {panel: config[panel] | places}
+    module = importlib.import_module("icl_contrastive.figures.figure_5")
+    pretraining = common.read_table("pretraining", tables["pretraining"])
+    with style.applied():
+        drawn: Figure = module.draw(common.read_config(json.dumps(config)), pretraining=pretraining)
+    return drawn
+
+
+def legends(figure: Figure) -> list[dict[str, Any]]:
+    """Looks by name, for each panel that has a legend."""
+    found = [axes.get_legend() for axes in figure.axes]
+    return [
+        {
+            text.get_text(): (line.get_color(), vars(line)["_unscaled_dash_pattern"])
+            for text, line in zip(one.get_texts(), one.get_lines(), strict=True)
+        }
+        for one in found
+        if one is not None
+    ]
+
+
+def ticks(axes: Any) -> dict[str, int]:
+    """Labels below the dots, with how many runs there are above each."""
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    places = [line.get_xdata() for line in axes.lines if line.get_linestyle() == "None"]
+    return {
+        label: sum(int((abs(xs - place) < 0.5).sum()) for xs in places)
+        for place, label in enumerate(labels)
+    }
+
+
+def test_the_base_is_in_every_legend_of_figure_5(tables: dict[str, Path]) -> None:
+    left, *others = legends(figure_5(tables))
+    assert len(others) == 2
+    assert left[r"$\alpha = 0$"] == others[0]["none"] == others[1]["none"]
+
+
+def test_the_forms_of_figure_5_keep_their_markers_with_an_alpha_each(
+    tables: dict[str, Path],
+) -> None:
+    one, other = regularized("eq15")[:1], regularized("eq14")[-1:]
+    drawn = figure_5(tables, regularized={"eq15": one, "eq14": other})
+    finals = [axes for axes in drawn.axes if axes.get_xlabel() == r"$\alpha$"]
+    dots = [line for line in finals[0].lines if line.get_linestyle() == "None"]
+    assert [line.get_marker() for line in dots] == ["o", "o", "D"]  # base, Eq. 15, Eq. 14
+
+
+def test_no_two_variants_of_figure_5_share_a_tick_or_a_look(tables: dict[str, Path]) -> None:
+    slower = NEGATIVE[0] | {"variant": "negative_k3_beta0.1"}
+    drawn = figure_5(
+        tables,
+        augmented={"variants": [cell | {"variant": "augmented_g1"} for cell in AUGMENTED[:2] * 6]},
+        negative={"variants": [NEGATIVE[0], slower]},
+    )
+    finals = {axes.get_xlabel(): ticks(axes) for axes in drawn.axes}
+    assert finals[r"$k$, $\beta$"] == {"none": 3, NEGATIVE[0]["variant"]: 3, slower["variant"]: 3}
+    betas = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    many = [
+        compared("negative_k1_beta0.1", 0.005, model="negative", form="section_5.5", k=1, beta=beta)
+        for beta in betas
+    ]
+    with_many = legends(figure_5(tables, negative={"variants": many}))[-1]
+    assert len(set(with_many.values())) == len(with_many) == 1 + len(betas)
+
+
+def test_a_model_of_one_s_own_has_a_panel_and_its_label(
+    tables: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True)
+    class Damped(Variant):
+        gamma: float = -0.5
+
+    module = importlib.import_module("icl_contrastive.figures.figure_5")
+    known = module.build_variant
+    monkeypatch.setattr(
+        module, "build_variant", lambda model: Damped() if "gamma" in model else known(model)
+    )
+    own = compared("augmented_g2", 0.005, model="damped", gamma=-0.5)
+    drawn = figure_5(tables, augmented={"variants": [AUGMENTED[0], own]})
+    texts = drawn_texts(drawn)
+    shown = [text for text, _ in texts]
+    assert {"other models", "augmented-model and others", "variant"} <= set(shown)
+    assert shown.count("damped, γ = −0.5") == 2  # legend and tick
+    assert all(box.y0 >= 0 for _, box in texts)
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 30])
+def test_hues_are_all_different(count: int) -> None:
+    assert len(set(style.hues(count))) == count
+
+
+@pytest.mark.parametrize(
+    ("reached", "note"),
+    [
+        (["at once"], r"$d_r \leq 12$"),
+        (["yes"], "$d_r = 12$"),
+        (["at once", "yes"], r"$d_r \leq 12$–13"),
+        (["yes", "no"], "$d_r = 12$\n(1 of 2)"),
+    ],
+)
+def test_the_features_needed_are_told_as_far_as_they_are_known(
+    reached: list[str], note: str, tables: dict[str, Path], tmp_path: Path
+) -> None:
+    rows = [
+        ["n15", matrix, "mse", "sderf", law, one, "" if one == "no" else 12 + index]
+        for matrix in ("attention", "output")
+        for index, (one, law) in enumerate(zip(reached, LAWS, strict=False))
+    ]
+    header = "setting,matrix,error,family,projection,reached,d_r"
+    other = write(tmp_path / "needed.csv", header, rows)
+    families = pd.read_csv(tables["families"])
+    only = write(
+        tmp_path / "families.csv",
+        ",".join(families.columns),
+        families[families["family"].isin(["sderf"])].to_numpy().tolist(),
+    )
+    inputs = {"families": only, "family_requirements": other}
+    inputs["family_closed_forms"] = tables["family_closed_forms"]
+    config = {"setting": "n15", "features": {"family": "sderf", "d_r": 1200}}
+    module = importlib.import_module("icl_contrastive.figures.families")
+    with style.applied():
+        drawn = module.draw(
+            common.read_config(json.dumps(config)),
+            **{name: common.read_table(name, path) for name, path in inputs.items()},
+        )
+    notes = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    assert notes == [f"target at\n{note}"] * 2
+
+
+def test_ticks_lie_apart_over_a_short_sweep(tables: dict[str, Path], tmp_path: Path) -> None:
+    rows = pd.read_csv(tables["approximation"])
+    short = rows[rows["d_r"].between(12, 192)]
+    path = tmp_path / "approximation.csv"
+    short.to_csv(path, index=False)
+    with style.applied():
+        drawn = draw("figure_3", tables | {"approximation": path})
+        texts = [(text, box) for text, box in drawn_texts(drawn) if text]
+    assert not overlaps(texts)
 
 
 @pytest.mark.parametrize("figure", FIGURES)

@@ -1,6 +1,7 @@
 """The README's worked example of a variant does what the README says."""
 
 import importlib.util
+import json
 import re
 import textwrap
 from pathlib import Path
@@ -62,6 +63,12 @@ def test_worked_example_is_exact(damped: type[Variant], gamma: float) -> None:
     torch.testing.assert_close(output, plain - (1 - gamma) * share, rtol=1e-10, atol=1e-12)
 
 
+def test_worked_example_is_called_what_the_readme_says(damped: type[Variant]) -> None:
+    label = damped().label
+    assert label == "damped, γ = 0.5"
+    assert f"`{label}`" in README.read_text(encoding="utf-8")
+
+
 def test_the_schema_takes_the_worked_example() -> None:
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config["variants"]["damped"] = {"model": "damped", "learning_rate": 0.003, "settings": ["n15"]}
@@ -76,6 +83,9 @@ def test_the_schema_takes_the_worked_example() -> None:
     schema["$defs"] |= yaml.safe_load(block("variant-keys"))
     experiment = read_experiment(config, schema)
     assert experiment.variants["damped"].model == {"model": "damped", "gamma": 0.5}
+    config["figures"]["figure_5"]["augmented"]["variants"].append("damped")
+    shown = json.loads(read_experiment(config, schema).figure("figure_5"))
+    assert shown["augmented"]["variants"][-1]["variant"] == "damped"
     config["variants"]["damped"]["gama"] = 1
     with pytest.raises(ConfigError, match=r"variants\.damped\.gama"):
         read_experiment(config, schema)

@@ -32,6 +32,7 @@ from icl_contrastive.report.page import (
     tally,
 )
 from icl_contrastive.report.provenance import Provenance, job_seconds, trace
+from icl_contrastive.report.reference import differences, subject
 
 from .results import CLAIMS, ROOT, TEXTS, write_results
 from .synthetic import FIGURES, write
@@ -51,7 +52,7 @@ def provenance(results: Results) -> Provenance:
 
 @pytest.fixture(scope="module")
 def page(results: Results) -> str:
-    return render(results, TEXTS, STATISTICS, provenance(results))
+    return render(results, TEXTS, STATISTICS, provenance(results), [])
 
 
 def words(page: str) -> str:
@@ -282,7 +283,7 @@ def test_a_folder_outside_git_has_no_commit(results: Results, tmp_path: Path) ->
     (tmp_path / "artifact").touch()
     found = trace([tmp_path / "artifact"], tmp_path, tmp_path, results.experiment.config)
     assert (found.commit, found.modified, found.job_seconds) == ("", False, None)
-    assert "not in a git repository" in render(results, TEXTS, STATISTICS, found)
+    assert "not in a git repository" in render(results, TEXTS, STATISTICS, found, [])
 
 
 def test_job_seconds_are_read_by_name(tmp_path: Path) -> None:
@@ -313,8 +314,9 @@ def test_verdicts_that_have_moved_are_counted() -> None:
         ("reproduced", "partly"),
         ("partly", "partly"),
         ("", "reproduced"),
+        ("reproduced", "not tested"),
     ]
-    assert count_changes(moves) == (4, 2, 1)
+    assert count_changes(moves) == (5, 2, 1)
 
 
 def test_the_policy_allows_the_page_s_own_code(page: str) -> None:
@@ -349,6 +351,32 @@ def test_claims_are_shown_with_word_and_sign(page: str) -> None:
     assert "−0.6490 for −0.5927" in shown
 
 
+def test_another_run_than_the_full_one_says_so_and_compares_itself_with_nothing(
+    results: Results, page: str
+) -> None:
+    claims = yaml.safe_load((ROOT / "workflow/claims.yaml").read_text("utf-8"))
+    smaller = {**results.experiment.config, "runs": 2, "execution": {"device": "cuda"}}
+    full = subject(results.experiment.config, claims)
+    found = differences(subject(smaller, claims), full)
+    assert found == ["runs: 2 instead of 10"]
+    assert differences(subject({**results.experiment.config, "execution": {}}, claims), full) == []
+    other = render(results, TEXTS, STATISTICS, provenance(results), found)
+    assert "A miniature or a variation, not the full experiment" in words(other)
+    assert "differs from it in runs: 2 instead of 10." in words(other)
+    assert "first full run" not in words(other)
+    assert "not the full experiment" not in words(page)
+
+
+def test_differences_are_told_by_key(results: Results) -> None:
+    config = results.experiment.config
+    fewer = {key: value for key, value in config.items() if key != "families"}
+    fewer |= {"settings": config["settings"] | {"n7": {"demonstrations": 7}}}
+    found = differences(subject(fewer, {}), subject(config, {"claims": []}))
+    assert "settings.n7.demonstrations: 7 instead of absent" in found
+    assert "families.compared.elu+1: absent instead of []" in found
+    assert found[-1] == "the criteria in workflow/claims.yaml"
+
+
 def test_text_of_tables_is_no_html(page: str) -> None:
     assert "&lt;b&gt;Predictions&lt;/b&gt; are very close &amp; exact." in page
 
@@ -374,7 +402,7 @@ def test_every_figure_is_on_the_page(page: str, results: Results) -> None:
 def test_a_run_without_scorecard_has_a_page(tmp_path: Path) -> None:
     results = write_results(tmp_path / "results")
     results.table("claims").unlink()
-    page = render(results, TEXTS, STATISTICS, provenance(results))
+    page = render(results, TEXTS, STATISTICS, provenance(results), [])
     assert 'id="verdicts"' not in page
     assert 'id="figure_1"' in page
 

@@ -14,7 +14,6 @@ from icl_contrastive.report.readme import BLOCKS, Summary, fill_in, problems, se
 from .results import ROOT, read_config
 
 SUMMARY: Summary = {
-    "digest": "",
     "claims": [
         {
             "id": "one",
@@ -43,10 +42,10 @@ EMPTY = "".join(f"# {name}\n<!-- {name}:begin -->\n<!-- {name}:end -->\n" for na
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project whose README.md is up to date."""
-    for name in ("config.yaml", "workflow/claims.yaml"):
+    for name in ("config.yaml", "workflow/claims.yaml", "workflow/schemas/config.schema.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    summary = SUMMARY | {"digest": readme.digest(tmp_path)}
+    summary = readme.read_project(tmp_path)[1] | SUMMARY
     (tmp_path / "workflow/report").mkdir()
     (tmp_path / "workflow/report/summary.json").write_text(json.dumps(summary))
     (tmp_path / "README.md").write_text(fill_in(EMPTY, summary))

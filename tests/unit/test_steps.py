@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -223,6 +224,21 @@ def test_divergence_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
     assert last.startswith("error: ")
     for part in ("variant softmax", "setting n5", "run ", "epoch ", "learning rate (now 50)"):
         assert part in last
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there may be a GPU")
+def test_a_missing_gpu_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
+    done = run_apart(
+        "pretrain",
+        pretrain_config("softmax"),
+        data=folder / "data.safetensors",
+        output=tmp_path / "x.safetensors",
+        device="cuda",
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: execution.device: 'cuda' needs a GPU" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

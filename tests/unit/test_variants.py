@@ -240,3 +240,19 @@ def test_the_paper_takes_eq18_for_shifted_scores() -> None:
     )
     assert (eq18.restated(), shifted.restated()) == (shifted, None)
     assert (eq18.starts_elsewhere, shifted.starts_elsewhere) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [
+        ({"model": "softmax"}, "plain"),
+        ({"model": "softmax", "attention": "exact"}, "exact softmax"),
+        ({"model": "regularized", "form": "eq14", "alpha": -0.2}, "Eq. 14, α = −0.2"),
+        ({"model": "augmented", "g1": 1}, "g₁"),
+        ({"model": "augmented", "g1": 2, "g2": 1}, "g₁⁺, g₂"),
+        ({"model": "negative", "form": "section_5.5", "k": 3, "beta": 0.1}, "k = 3, β = 0.1"),
+        ({"model": "negative", "form": "eq18", "k": 1, "beta": 2}, "k = 1, β = 2, Eq. 18"),
+    ],
+)
+def test_a_variant_has_a_label_of_its_own(model: dict[str, Any], label: str) -> None:
+    assert build_variant(model).label == label

@@ -247,6 +247,93 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ({"figures/figure_5/augmented/base": "negative"}, ["figures.figure_5.augmented.base"], "grid"),
     ({"figures/multitask/base": "n1"}, ["figures.multitask.base"], "is not a setting"),
     ({"figures/figure_2/prompt": 1}, ["figures.figure_2"], "must be as figures.figure_1"),
+    # the kind of model that a role needs
+    (
+        {
+            "figures/figure_5/regularized/eq15": "regularized_eq14",
+            "figures/figure_5/regularized/eq14": "regularized_eq15",
+        },
+        ["figures.figure_5.regularized.eq15", "figures.figure_5.regularized.eq14"],
+        "must be a variant with model: regularized and form: eq15: one of regularized_eq15_alpha-0",
+    ),
+    (
+        {"figures/figure_5/regularized/base": "augmented_g1"},
+        ["figures.figure_5.regularized.base"],
+        "'augmented_g1' is not allowed; must be the plain layer",
+    ),
+    (
+        {"figures/figure_5/negative/base": "negative_eq18"},
+        ["figures.figure_5.negative.base"],
+        "must be the plain layer, a variant with model: softmax and attention: kernel: one of soft",
+    ),
+    (
+        {"figures/figure_5/augmented/base": "exact_softmax"},
+        ["figures.figure_5.augmented.base"],
+        "attention: kernel: one of softmax, softmax_lr0.005",
+    ),
+    (
+        {"figures/figure_5/negative/variants": ["negative", "softmax_elu"]},
+        ["figures.figure_5.negative.variants"],
+        "'softmax_elu' is not allowed; must be a variant with model: negative",
+    ),
+    (
+        {"figures/figure_5/augmented/variants": ["negative_eq18"]},
+        ["figures.figure_5.augmented.variants"],
+        "model: augmented, or with a model of your own",
+    ),
+    (
+        {"figures/figure_5/negative/variants": ["negative", "negative_k3_beta0.1"]},
+        ["figures.figure_5.negative.variants"],
+        "'negative_k3_beta0.1' is there as 'negative' and as 'negative_k3_beta0.1'; must be once",
+    ),
+    (
+        {f"figures/{name}/variant": "augmented_g1" for name in ("figure_1", "figure_2")},
+        ["figures.figure_1.variant", "figures.figure_2.variant"],
+        "must be the plain layer",
+    ),
+    (
+        {"figures/figure_3/variant": "regularized_eq14_alpha0.01"},
+        ["figures.figure_3.variant"],
+        "whose descent ends elsewhere and is what figure_10 shows",
+    ),
+    (
+        {"figures/multitask/setting": "n15", "figures/multitask/base": "n15_multitask"},
+        ["figures.multitask.setting", "figures.multitask.base"],
+        "'n15' is not allowed; must be a setting with tasks: per_prompt, one of n15_multitask",
+    ),
+    (
+        {"approximation/variant": "negative_eq18", "approximation/settings": ["n15"]},
+        ["approximation.variant"],
+        "whose output is that of the attention matrix alone",
+    ),
+    ({"approximation/variant": "exact_softmax"}, ["approximation.variant"], "attention: kernel"),
+    (
+        {"features": {"family": "elu+1"}},
+        ["approximation.variant"],
+        "'softmax' has the family 'elu+1', which draws nothing at random",
+    ),
+    (
+        {"variants/softmax/features": {"d_r": 48}},
+        ["variants.softmax.features.d_r"],
+        "48 is not in approximation.shown, as figure_4, figure_9 needs",
+    ),
+    (
+        {"families/trained/variants": ["softmax_oprf", "augmented_g2"]},
+        ["families.trained.variants"],
+        "'augmented_g2' is not allowed; must be a variant with model: softmax, attention: kernel",
+    ),
+    ({"controls/variant": "augmented_g2"}, ["controls.variant"], "must be the plain layer"),
+    ({"controls/exact": "softmax"}, ["controls.exact"], "attention: exact: one of exact_softmax"),
+    (
+        {"controls/settings": ["n15_multitask"]},
+        ["controls.exact"],
+        "'exact_softmax' is trained in n15, n31, not in 'n15_multitask'",
+    ),
+    (
+        {"training_length/variant": "exact_softmax"},
+        ["training_length.variant"],
+        "which has random features",
+    ),
     # several at once
     (
         {"runs": 0, "features/d_r": 0, "variants/negative/beta": -1},

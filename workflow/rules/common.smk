@@ -148,6 +148,13 @@ def needs(estimate, job=lambda *names: "{}"):
 table_needs = needs(estimates.tables)
 
 
+def figure_code(figure):
+    """Source files that a figure is drawn by: its own, and of the models that it names."""
+    models = experiment.figure_models(figure)
+    modules = [f"figures.{figure}", *(f"variants.{model}" for model in models)]
+    return sorted({path for module in modules for path in code(module)})
+
+
 def figure_tables(figure):
     """The tables that a figure is drawn from, by the name of the option that takes them."""
     return {

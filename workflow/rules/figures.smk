@@ -10,7 +10,7 @@ for figure in experiment.figures:
             figure
         input:
             **figure_tables(figure),
-            code=code(f"figures.{figure}"),
+            code=figure_code(figure),
         output:
             pdf=f"results/figures/{figure}.pdf",
             png=report(

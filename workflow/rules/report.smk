@@ -1,6 +1,6 @@
 """The report page: verdicts, figures, contradictions and provenance in one HTML file.
 
-In: all artifacts, the list of claims, captions and contradictions. Out: results/report.html. It says when, where and
+In: all artifacts, the list of claims, captions and contradictions, and what the full run was about. Out: results/report.html. It says when, where and
 from which commit it was made, so it is no part of `all`, whose artifacts are the same in every run.
 """
 
@@ -23,6 +23,7 @@ rule report_page:
         texts=project_files("workflow/report/*.rst"),
         contradictions=project_file("workflow/report/contradictions.yaml"),
         claims=project_file("workflow/claims.yaml"),
+        summary=project_file("workflow/report/summary.json"),
         artifacts=[*artifacts, *ablation_artifacts],
     output:
         "results/report.html",
@@ -42,5 +43,5 @@ rule report_page:
     shell:
         "python -m icl_contrastive.steps.report"
         " @<(printf '%s\\n' --config {params.config:q})"
-        " --claims {input.claims:q} --texts {params.texts:q}"
+        " --claims {input.claims:q} --summary {input.summary:q} --texts {params.texts:q}"
         " --artifacts {input.artifacts:q} --output {output:q} 2> {log:q}"

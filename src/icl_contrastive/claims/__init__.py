@@ -120,6 +120,11 @@ class Finding:
     p_values: list[float]
 
     @property
+    def lacks_interval(self) -> bool:
+        """Whether there should be an interval around its number, and there is none."""
+        return any(effect.scale != "largest" and np.isnan(one.low) for effect, one in self.parts)
+
+    @property
     def units(self) -> int:
         """Of how many the test is that has the fewest."""
         return min(len(effect.values) for effect, _ in self.parts)
@@ -169,7 +174,8 @@ def evaluate(
 
     A claim for which the run has not what it takes is ``not tested``, and its note says why. The
     tests of all others are corrected together by Holm's method; a claim that could not pass it
-    whatever its values, since the run has too few units, is not tested either.
+    whatever its values, since the run has too few units, is not tested either, nor is one whose
+    number has no interval for that reason.
     """
     findings: dict[str, Finding] = {}
     reasons: dict[str, str] = {}
@@ -178,6 +184,9 @@ def evaluate(
             findings[claim.id] = _find(claim, evidence, settings, seed)
         except NotTestableError as error:
             reasons[claim.id] = str(error)
+    for name, finding in findings.items():
+        if finding.lacks_interval:
+            reasons[name] = f"too few runs ({finding.units}) for an interval around the number"
     with_test = [name for name, finding in findings.items() if finding.p_values]
     for name in with_test:
         units = findings[name].units

@@ -8,7 +8,18 @@ from itertools import product
 from typing import Any
 
 from icl_contrastive.config.experiment import FIGURE_TABLES, FIGURES_WITH_D_R, Experiment
-from icl_contrastive.config.families import Known, feature_problems
+from icl_contrastive.config.families import FAMILIES, Known, feature_problems
+from icl_contrastive.config.roles import (
+    ESTIMATED,
+    EXACT,
+    FIGURES,
+    PANELS,
+    PLAIN,
+    WITH_DUAL,
+    WITH_FEATURES,
+    Role,
+    like,
+)
 from icl_contrastive.config.schema import as_list, listed, meant, one_of, show
 
 
@@ -96,7 +107,15 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
     values = experiment.config["approximation"]
     for setting in values["settings"]:
         yield from _setting(experiment, "approximation.settings", setting)
-        yield from _cell(experiment, "approximation.variant", setting, values["variant"])
+        yield from _cell(experiment, "approximation.variant", setting, values["variant"], ESTIMATED)
+    if values["variant"] in experiment.variants:
+        family = experiment.features(values["variant"])["family"]
+        if not FAMILIES.get(family, Known()).projections:
+            yield (
+                f"approximation.variant: {values['variant']!r} has the family {family!r}, which "
+                "draws nothing at random, so that no error depends on d_r; must be a variant with "
+                "another family, or the section and what reads it must be left out"
+            )
     yield from _limit(experiment, "approximation.run", 0, "runs")
     yield from _limit(experiment, "approximation.prompt", 0, "test_prompts")
     yield from _limit(experiment, "approximation.prompts", 1, "test_prompts")
@@ -105,11 +124,15 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
             yield f"approximation.shown: {d_r} is not in d_r; must be {one_of(values['d_r'])}"
     for figure in measured:
         yield from _measured(experiment, figure)
-    d_r = experiment.config["features"]["d_r"]
     compared = [f for f in measured if f in FIGURES_WITH_D_R and "matrices" in FIGURE_TABLES[f]]
-    if compared and d_r not in values["shown"]:
+    if not compared or values["variant"] not in experiment.variants:
+        return
+    d_r = experiment.features(values["variant"])["d_r"]
+    if d_r not in values["shown"]:
+        own = "d_r" in experiment.variants[values["variant"]].features
+        key = f"variants.{values['variant']}.features.d_r" if own else "features.d_r"
         yield (
-            f"features.d_r: {d_r} is not in approximation.shown, as {listed(compared)} needs; must "
+            f"{key}: {d_r} is not in approximation.shown, as {listed(compared)} needs; must "
             f"be {one_of(values['shown'])}"
         )
 
@@ -144,14 +167,11 @@ def _families(experiment: Experiment) -> Iterator[str]:
     if trained is not None:
         key, setting = "families.trained", trained["setting"]
         yield from _setting(experiment, f"{key}.setting", setting)
-        for role in ("base", "variants"):
-            for name in as_list(trained[role]):
-                yield from _cell(experiment, f"{key}.{role}", setting, name)
-                if name in experiment.variants and not experiment.has_features(name):
-                    yield (
-                        f"{key}.{role}: {name!r} is not allowed; must be a variant with "
-                        "attention: kernel, since it has random features"
-                    )
+        yield from _cell(experiment, f"{key}.base", setting, trained["base"], WITH_FEATURES)
+        base = experiment.variants.get(trained["base"])
+        for name in trained["variants"]:
+            role = WITH_FEATURES if base is None else like(base)
+            yield from _cell(experiment, f"{key}.variants", setting, name, role)
 
 
 def _measured(experiment: Experiment, figure: str) -> Iterator[str]:
@@ -169,21 +189,14 @@ def _controls(experiment: Experiment) -> Iterator[str]:
     values = experiment.config["controls"]
     for setting in values["settings"]:
         yield from _setting(experiment, "controls.settings", setting)
-        yield from _cell(experiment, "controls.variant", setting, values["variant"])
-    for key, attention in (("variant", "kernel"), ("exact", "exact")):
-        name = values.get(key)
-        if name is None or (name not in experiment.variants and key == "variant"):
-            continue  # told by _cell
-        plain = [
-            one.name
-            for one in experiment.variants.values()
-            if one.model["model"] == "softmax" and one.model["attention"] == attention
+        yield from _cell(experiment, "controls.variant", setting, values["variant"], PLAIN)
+    if "exact" in values:
+        problems = [
+            list(_cell(experiment, "controls.exact", setting, values["exact"], EXACT))
+            for setting in values["settings"]
         ]
-        if name not in plain:
-            yield (
-                f"controls.{key}: {name!r} is not allowed; must be a variant with model: softmax "
-                f"and attention: {attention}, {one_of(plain, name)}"
-            )
+        if all(problems):  # it need not be trained in every setting
+            yield from problems[0]
 
 
 def _training_length(experiment: Experiment) -> Iterator[str]:
@@ -191,12 +204,7 @@ def _training_length(experiment: Experiment) -> Iterator[str]:
     name = values["variant"]
     for setting in values["settings"]:
         yield from _setting(experiment, "training_length.settings", setting)
-        yield from _cell(experiment, "training_length.variant", setting, name)
-    if name in experiment.variants and not experiment.has_features(name):
-        yield (
-            f"training_length.variant: {name!r} is not allowed; must be a variant with attention: "
-            "kernel, since the estimate of the attention is looked at"
-        )
+        yield from _cell(experiment, "training_length.variant", setting, name, WITH_FEATURES)
     for setting, epochs in values["settings"].items():
         if min(values["checkpoints"]) > epochs:
             yield (
@@ -208,12 +216,7 @@ def _training_length(experiment: Experiment) -> Iterator[str]:
 def _ablations(experiment: Experiment) -> Iterator[str]:
     setting, name = (experiment.config["ablations"][key] for key in ("setting", "variant"))
     yield from _setting(experiment, "ablations.setting", setting)
-    yield from _cell(experiment, "ablations.variant", setting, name)
-    if name in experiment.variants and not experiment.has_features(name):
-        yield (
-            f"ablations.variant: {name!r} is not allowed; must be a variant with attention: "
-            "kernel, since exact softmax has no reference model"
-        )
+    yield from _cell(experiment, "ablations.variant", setting, name, WITH_DUAL)
 
 
 def _figure(experiment: Experiment, name: str) -> Iterator[str]:
@@ -224,21 +227,40 @@ def _figure(experiment: Experiment, name: str) -> Iterator[str]:
     yield from _setting(experiment, f"{key}.setting", setting)
     if name == "figure_5":
         for panel in ("regularized", "augmented", "negative"):
-            for role, names in figure[panel].items():
-                for variant in as_list(names):
-                    at = f"{key}.{panel}.{role}"
-                    yield from _cell(experiment, at, setting, variant, grid=role != "base")
+            at = f"{key}.{panel}"
+            yield from _cell(experiment, f"{at}.base", setting, figure[panel]["base"], PLAIN)
+            for place in figure[panel].keys() - {"base"}:
+                yield from _panel(experiment, f"{panel}.{place}", as_list(figure[panel][place]))
     if "variant" in figure:
-        yield from _cell(experiment, f"{key}.variant", setting, figure["variant"])
+        role = FIGURES.get(name)
+        yield from _cell(experiment, f"{key}.variant", setting, figure["variant"], role)
     if name == "multitask":
         yield from _setting(experiment, f"{key}.base", figure["base"])
         yield from _cell(experiment, f"{key}.variant", figure["base"], figure["variant"])
+        for place, tasks in (("setting", "per_prompt"), ("base", "shared")):
+            fitting = [one for one, shape in experiment.settings.items() if shape["tasks"] == tasks]
+            if figure[place] in experiment.settings and figure[place] not in fitting:
+                yield (
+                    f"{key}.{place}: {figure[place]!r} is not allowed; must be a setting with "
+                    f"tasks: {tasks}, {one_of(fitting)}"
+                )
     if "run" in figure:
         yield from _limit(experiment, f"{key}.run", 0, "runs")
     if "prompt" in figure:
         yield from _limit(experiment, f"{key}.prompt", 0, "test_prompts")
-    if {"trajectory", "diagram"} & set(tables):
-        yield from _kind(experiment, name, figure["variant"])
+
+
+def _panel(experiment: Experiment, panel: str, names: list[str]) -> Iterator[str]:
+    """Each variant of a panel of figure_5 must be of its kind, and there once."""
+    key, setting = f"figures.figure_5.{panel}", experiment.figures["figure_5"]["setting"]
+    owners: dict[str, str] = {}
+    for name in names:
+        yield from _cell(experiment, key, setting, name, PANELS[panel], grid=True)
+        for variant in experiment.named(name):
+            first = owners.setdefault(variant.name, name)
+            if first != name:
+                yield f"{key}: {variant.name!r} is there as {first!r} and as {name!r}; must be once"
+                break
 
 
 def _diagrams(experiment: Experiment) -> Iterator[str]:
@@ -253,42 +275,46 @@ def _diagrams(experiment: Experiment) -> Iterator[str]:
             )
 
 
-def _kind(experiment: Experiment, figure: str, variant: str) -> Iterator[str]:
-    """The figure must be able to show this kind of layer."""
-    if variant not in experiment.variants:
-        return  # told by _cell
-    key = f"figures.{figure}.variant: {variant!r} is not allowed; must be a variant with"
-    if not experiment.has_features(variant):
-        yield f"{key} attention: kernel, since exact softmax has no reference model"
-    elif figure == "figure_10" and experiment.variants[variant].model.get("alpha", 0) == 0:
-        yield f"{key} alpha other than 0, since the figure compares ways to share the decay"
-
-
 def _setting(experiment: Experiment, key: str, setting: str) -> Iterator[str]:
     if setting not in experiment.settings:
         yield f"{key}: {setting!r} is not a setting; must be {one_of(experiment.settings, setting)}"
 
 
 def _cell(
-    experiment: Experiment, key: str, setting: str, variant: str, *, grid: bool = False
+    experiment: Experiment,
+    key: str,
+    setting: str,
+    name: str,
+    role: Role | None = None,
+    *,
+    grid: bool = False,
 ) -> Iterator[str]:
-    """The variant must be there, in the setting, and must be a single one or a grid if allowed."""
+    """The variant must be there, in the setting, of the kind that its role needs.
+
+    It must be a single one, or may be a grid.
+    """
     if setting not in experiment.settings:
         return  # told by _setting
-    found = experiment.named(variant)
-    inside = [entry for entry in experiment.entries.values() if setting in entry[0].settings]
+    found = experiment.named(name)
+    inside = [
+        entry
+        for entry in experiment.entries.values()
+        if setting in entry[0].settings and (role is None or all(map(role.fits, entry)))
+    ]
     choices = one_of(
         entry[0].name if len(entry) == 1 else f"{entry[0].name} … {entry[-1].name}"
         for entry in inside
     )
     if not found:
         known = [*experiment.variants, *experiment.entries] if grid else experiment.variants
-        yield f"{key}: {variant!r} is not a variant; must be {choices}{meant(variant, known)}"
-    elif variant not in experiment.variants and not grid:
-        yield f"{key}: {variant!r} is a grid; must be {one_of(v.name for v in found)}"
+        yield f"{key}: {name!r} is not a variant; must be {choices}{meant(name, known)}"
+    elif name not in experiment.variants and not grid:
+        yield f"{key}: {name!r} is a grid; must be {one_of(v.name for v in found)}"
+    elif role is not None and not all(map(role.fits, found)):
+        yield f"{key}: {name!r} is not allowed; must be {role.must}: {choices}"
     elif setting not in found[0].settings:
         where = listed(found[0].settings)
-        yield f"{key}: {variant!r} is trained in {where}, not in {setting!r}; must be {choices}"
+        yield f"{key}: {name!r} is trained in {where}, not in {setting!r}; must be {choices}"
 
 
 def _limit(experiment: Experiment, key: str, least: int, count_key: str) -> Iterator[str]:

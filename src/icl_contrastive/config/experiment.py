@@ -13,6 +13,8 @@ from itertools import product
 from typing import Any
 
 from icl_contrastive.config.ablations import Ablation, list_ablations
+from icl_contrastive.config.families import FAMILIES
+from icl_contrastive.config.schema import as_list
 
 FIGURE_TABLES: dict[str, tuple[str, ...]] = {
     "figure_1": ("diagram",),
@@ -116,6 +118,15 @@ class Experiment:
         """The variant whose weights the estimated attention is measured with."""
         variant: str = self.config["approximation"]["variant"]
         return variant
+
+    @property
+    def layers_d_r(self) -> int:
+        """The d_r of the layers whose estimated attention is measured, or else of all layers."""
+        if self.approximation_settings:
+            d_r: int = self.features(self.approximation_variant)["d_r"]
+        else:
+            d_r = self.config["features"]["d_r"]
+        return d_r
 
     @property
     def approximation_settings(self) -> list[str]:
@@ -366,7 +377,7 @@ class Experiment:
         return _json(
             {
                 "seed": self.config["seed"],
-                "d_r": self.config["features"]["d_r"],
+                "d_r": self.layers_d_r,
                 "settings": self.settings,
                 "variants": variants,
                 "tables": self.claim_tables,
@@ -383,27 +394,31 @@ class Experiment:
             }
         )
 
+    def figure_models(self, name: str) -> set[str]:
+        """The kinds of model that a figure compares, and calls by their labels."""
+        if name != "figure_5":
+            return set()
+        panels = [self.figures[name][key] for key in ("regularized", "augmented", "negative")]
+        names = [one for panel in panels for place in panel.values() for one in as_list(place)]
+        return {one.model["model"] for name in names for one in self.named(name)}
+
     def figure(self, name: str) -> str:
         figure = dict(self.figures[name])
         if name in FIGURES_WITH_D_R:
-            figure["d_r"] = self.config["features"]["d_r"]
+            figure["d_r"] = self.layers_d_r
         if name == "families":
             features = self.features(self.approximation_variant)
-            figure["features"] = {"projection": "independent"} | features
+            if features["family"] in FAMILIES:  # of one's own, only the table has the default
+                features = {"projection": FAMILIES[features["family"]].projections[0]} | features
+            figure["features"] = features
         if name == "multitask":
             figure["task"] = self.config["task"]
         if name == "training_length":
             figure["epochs"] = {name: self.settings[name]["epochs"] for name in self.long_settings}
         if name == "figure_5":
-            left = figure["regularized"]
-            figure["regularized"] = {
-                "base": left["base"],
-                "eq15": self._hyperparameters([left["eq15"]]),
-                "eq14": self._hyperparameters([left["eq14"]]),
-            }
-            for panel in ("augmented", "negative"):
-                names = figure[panel]["variants"]
-                figure[panel] = figure[panel] | {"variants": self._hyperparameters(names)}
+            for panel in ("regularized", "augmented", "negative"):
+                places = {key: as_list(names) for key, names in figure[panel].items()}
+                figure[panel] = {key: self._compared(names) for key, names in places.items()}
         return _json(figure)
 
     def _layer(self, setting: str, variant: str) -> dict[str, Any]:
@@ -414,8 +429,17 @@ class Experiment:
             "features": self.features(variant),
         }
 
-    def _hyperparameters(self, names: Iterable[str]) -> list[dict[str, Any]]:
-        return [{"variant": v.name, "model": v.model} for name in names for v in self.named(name)]
+    def _compared(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        return [
+            {
+                "variant": one.name,
+                "model": one.model,
+                "learning_rate": one.learning_rate,
+                "features": self.features(one.name),
+            }
+            for name in names
+            for one in self.named(name)
+        ]
 
     def named(self, name: str) -> list[Variant]:
         """The variants that a name stands for: those of an entry, or one; empty if unknown."""

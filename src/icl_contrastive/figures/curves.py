@@ -21,10 +21,11 @@ def draw_curve(
 ) -> None:
     """The center of ``y`` over the units as a line, their middle ``spread`` percent as a band.
 
-    The table has one row for each ``x`` and unit (raises SystemExit if not). Axes must become
-    logarithmic afterwards: on such ones seaborn averages logarithms.
+    A single ``x`` makes a point. The table has one row for each ``x`` and unit (raises SystemExit
+    if not). Axes must become logarithmic afterwards: on such ones seaborn averages logarithms.
     """
-    table.pivot(x, unit, y)
+    if len(table.pivot(x, unit, y)) == 1:
+        line = {"marker": "o"} | line  # a line of one point cannot be seen
     if "log" in (axes.get_xscale(), axes.get_yscale()):
         raise ValueError("the axes are logarithmic already")
     seaborn.lineplot(

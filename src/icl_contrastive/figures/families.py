@@ -39,8 +39,10 @@ def draw(
     config: Config, families: Table, family_closed_forms: Table, family_requirements: Table
 ) -> Figure:
     """A column for each family that is drawn at random, a row for each matrix."""
-    features = config["features"]
     errors = families.where(setting=config["setting"])
+    # Unless it is given, the law is the one that the family has in the table.
+    laws = _laws(errors, config["features"]["family"])
+    features = {"projection": laws[0]} | config["features"]
     theory = family_closed_forms.where(setting=config["setting"])
     needed = family_requirements.where(setting=config["setting"], error="mse")
     drawn = errors.rows["projection"] != _NO_LAW
@@ -61,7 +63,7 @@ def draw(
                 _draw_points_and_closed_forms(axes, measured, theory, family)
                 continue
             axes.plot(sizes, reference, zorder=1, **_REFERENCE)
-            axes.axhline(reference[sizes == features["d_r"]][0], zorder=1, **_TARGET)
+            axes.axhline(np.interp(features["d_r"], sizes, reference), zorder=1, **_TARGET)
             for name in fixed:
                 axes.axhline(_mean(measured, name, _NO_LAW)[1][0], zorder=1, **_FIXED)
             for law in _laws(measured, family):
@@ -125,15 +127,19 @@ def _note_requirement(axes: Axes, needed: Table) -> None:
         note = "above the scale" if above else "target\nnot reached"
     else:
         low, high = int(sizes.min()), int(sizes.max())
-        at_most = "≤ " if (needed.rows["reached"] == "at once").any() else ""
-        note = f"target at\n$d_r$ = {at_most}{low}" + (f"–{high}" if high > low else "")
+        # The least d_r of the sweep may be more than is needed.
+        sign = r"\leq" if (needed.rows["reached"] == "at once").any() else "="
+        note = f"target at\n$d_r {sign} {low}$" + (f"–{high}" if high > low else "")
+        if len(sizes) < len(needed.rows):
+            note += f"\n({len(sizes)} of {len(needed.rows)})"
     axes.text(0.05, 0.05, note, transform=axes.transAxes, va="bottom", **style.SMALL)
 
 
 def _legend(errors: Table, features: Config, fixed: Array) -> list[Line2D]:
     laws = [law for law in _LAWS if law in set(errors.rows["projection"])]
     handles = [Line2D([], [], label=rf"{law} $\omega$", **_look(law)) for law in laws]
-    paper = rf"{_display(features['family'])}, {features['projection']} $\omega$"
+    law = "" if features["projection"] == _NO_LAW else rf", {features['projection']} $\omega$"
+    paper = _display(features["family"]) + law
     handles.append(Line2D([], [], label=paper, **_REFERENCE))
     target = rf"its error at $d_r = {features['d_r']}$: the target"
     handles.append(Line2D([], [], label=target, **_TARGET))

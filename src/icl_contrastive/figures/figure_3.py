@@ -39,13 +39,13 @@ def draw_errors(axes: Axes, errors: Table, d_r_used: int) -> None:
     for column, label, color, marker, line, _, _ in _ERRORS:
         look = {"color": color, "marker": marker, "linestyle": line, "label": label}
         draw_curve(axes, errors, "d_r", column, "repeat", "mean", _SPREAD, band=0.2, **look)
-    axes.set_xscale("log")
     axes.set_yscale("log")
     label = rf"$d_r = {d_r_used}$"
     axes.axvline(d_r_used, color=style.GREY, linewidth=0.7, linestyle=":", zorder=0, label=label)
     # The guides may leave the panel: its limits are the measured errors'.
     axes.set_ylim(axes.get_ylim())
     use_log_scale(axes)
+    use_log_scale(axes, "x")
     for column, _, color, _, _, exponent, law in _ERRORS:
         mean = errors.rows.groupby("d_r")[column].mean()
         d_r = mean.index.to_numpy(dtype=np.float64)

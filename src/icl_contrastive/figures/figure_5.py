@@ -1,10 +1,13 @@
 """Figure 5: pretraining of the modified models, by α, augmentations, and negatives.
 
-Config: ``setting`` and three groups, each with the variant ``base`` to compare with:
-``regularized`` (``eq15, eq14``), ``augmented`` (``variants``), ``negative`` (``variants``). Their
-lists hold ``{"variant": name, "model": {hyperparameters}}``. Tables: ``pretraining``.
+Config: ``setting`` and three groups, each with the plain layer to compare with as ``base``:
+``regularized`` (``eq15, eq14``), ``augmented`` (``variants``), ``negative`` (``variants``). All of
+these are lists of ``{"variant": name, "model": {hyperparameters}}``. Tables: ``pretraining``.
 """
 
+import math
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +20,25 @@ from matplotlib.lines import Line2D
 from icl_contrastive.figures import style
 from icl_contrastive.figures.common import Config, Table, main, place, use_log_scale
 from icl_contrastive.figures.curves import draw_curve
+from icl_contrastive.variants import build_variant
 
 # Inches. The curves of a column share one block; below it are the errors after the last epoch.
-_HEIGHT = 5.0
+# More height is added for legends of several rows and for long labels.
+_HEIGHT = 4.87
 _LEFT = 0.46
 _WIDTH = 1.78
 _PITCH = 2.28
-_CURVES_BOTTOM, _CURVES_HEIGHT = 1.98, 2.63
+_CURVES_BOTTOM, _CURVES_HEIGHT = 1.98, 2.5
 _FINAL_BOTTOM, _FINAL_HEIGHT = 0.56, 1.0
 _GAP = 0.08
+_LEGEND_COLUMNS, _LEGEND_ROW = 4, 0.13
+_LETTER = 0.05  # about as long as one of a label
+_ROOM = 8  # letters of a label that fit below the dots
 
-_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
+_LINES: tuple[Any, ...] = (
+    *("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1))),
+    *((0, (7, 2)), (0, (2, 1.5)), (0, (4, 1, 1, 1, 1, 1)), (0, (7, 1, 3, 1))),
+)
 _HUES = (style.VERMILLION, style.BLUE, style.PURPLE, style.GREEN, style.ORANGE, style.SKY)
 _BASE_LINE: dict[str, Any] = {"color": style.BLACK, "linestyle": "-", "linewidth": 0.9}
 _MARKERS = "oD"
@@ -35,12 +46,16 @@ _MARKERS = "oD"
 
 @dataclass(frozen=True)
 class Curve:
-    """One variant: the panel of its curve, the place of its dots, and its look in both."""
+    """One variant: the panel of its curve, the place of its dots, and its look in both.
+
+    Where two forms share a place, ``side`` says on which side of it the dots are, 0 or 1.
+    """
 
     variant: str
     panel: str
     place: str
     line: dict[str, Any]
+    side: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,22 +72,28 @@ class Column:
 
 def draw(config: Config, pretraining: Table) -> Figure:
     """Three columns; curves over the epochs on top, errors after the last epoch below."""
-    figure = Figure(figsize=(style.PAGE_WIDTH, _HEIGHT))
     columns = {
         "regularized": _regularized(config["regularized"]),
         "augmented": _augmented(config["augmented"]),
         "negative": _negative(config["negative"]),
     }
+    rows = max(math.ceil(len(one.legend) / _LEGEND_COLUMNS) for one in columns.values())
+    letters = max(
+        len(re.sub(r"[$_^{}]", "", name)) for one in columns.values() for name in one.places
+    )
+    below = _LETTER * max(0, letters - _ROOM)
+    height = _HEIGHT + below + _LEGEND_ROW * (rows - 1)
+    figure = Figure(figsize=(style.PAGE_WIDTH, height))
     for index, (group, column) in enumerate(columns.items()):
         left = _LEFT + index * _PITCH
-        base = config[group]["base"]
-        _draw_curves(figure, left, column, base, pretraining, config["setting"])
-        final = place(figure, left, _FINAL_BOTTOM, _WIDTH, _FINAL_HEIGHT)
+        (base,) = (one["variant"] for one in config[group]["base"])
+        _draw_curves(figure, (left, below), rows, column, base, pretraining, config["setting"])
+        final = place(figure, left, below + _FINAL_BOTTOM, _WIDTH, _FINAL_HEIGHT)
         _draw_final(final, column, base, pretraining, config["setting"])
         if index == 0:
-            middle = (_CURVES_BOTTOM + _CURVES_HEIGHT / 2) / _HEIGHT
+            middle = (below + _CURVES_BOTTOM + _CURVES_HEIGHT / 2) / height
             figure.text(0.008, middle, "training error", rotation=90, va="center")
-            middle = (_FINAL_BOTTOM + _FINAL_HEIGHT / 2) / _HEIGHT
+            middle = (below + _FINAL_BOTTOM + _FINAL_HEIGHT / 2) / height
             figure.text(0.008, middle, "after the last epoch", rotation=90, va="center")
     return figure
 
@@ -97,8 +118,9 @@ def _regularized(group: Config) -> Column:
             panel,
             _signed(alpha := cell["model"]["alpha"]),
             looks[alpha],
+            side,
         )
-        for form, panel in forms
+        for side, (form, panel) in enumerate(forms)
         for cell in group[form]
     ]
     places = [_signed(alpha) for alpha in sorted(looks)]
@@ -107,59 +129,101 @@ def _regularized(group: Config) -> Column:
     return Column("regularized-model", r"$\alpha$", curves, _signed(0.0), places, legend)
 
 
+_AUGMENTED_PANELS = ("values augmented", "only keys augmented", "other models")
+
+
 def _augmented(group: Config) -> Column:
-    """With an augmentation of the values, or of the keys alone."""
+    """With an augmentation of the values, or of the keys alone; and models of the user's own."""
+    variants = [build_variant(cell["model"]) for cell in group["variants"]]
+    names = _unique([one.label for one in variants], group["variants"])
     curves = []
-    for index, cell in enumerate(group["variants"]):
-        layers = {name: cell["model"].get(name, 0) for name in ("g1", "g2")}
-        name = ", ".join(_augmentation(*item) for item in layers.items() if item[1])
-        panel = "values augmented" if layers["g1"] else "only keys augmented"
-        line = {"color": _HUES[index % len(_HUES)], "linestyle": _LINES[1 + index % 3]}
-        curves.append(Curve(cell["variant"], panel, name, line))
-    curves.sort(key=lambda curve: curve.panel, reverse=True)
-    places = ["none", *(curve.place for curve in curves)]
-    legend = {curve.place: curve.line for curve in curves}
-    return Column("augmented-model", "augmentation", curves, "none", places, legend)
+    for index, (cell, variant, name) in enumerate(
+        zip(group["variants"], variants, names, strict=True)
+    ):
+        kind = 2 if cell["model"]["model"] != "augmented" else 0 if variant.g1 else 1
+        # All of the first hues have a line of their own, in other pairs after that.
+        line = _LINES[1 + (index + index // len(_HUES)) % 3]
+        look = {"color": _HUES[index % len(_HUES)], "linestyle": line}
+        curves.append(Curve(cell["variant"], _AUGMENTED_PANELS[kind], name, look))
+    curves.sort(key=lambda curve: _AUGMENTED_PANELS.index(curve.panel))
+    legend = {"none": _BASE_LINE} | {curve.place: curve.line for curve in curves}
+    panels = {curve.panel for curve in curves}
+    title, axis = "augmented-model", "augmentation"
+    if _AUGMENTED_PANELS[-1] in panels:
+        title, axis = (
+            "other models" if len(panels) == 1 else "augmented-model and others",
+            "variant",
+        )
+    return Column(title, axis, curves, "none", list(legend), legend)
 
 
-def _augmentation(name: str, layers: int) -> str:
-    """The paper's symbol: one plus for every layer after the first."""
-    plus = "+" * (layers - 1)
-    return rf"${name[0]}_{name[1]}^{{{plus}}}$" if plus else rf"${name[0]}_{name[1]}$"
+def _unique(labels: list[str], cells: list[Config]) -> list[str]:
+    """The labels as mathtext, or the names of the variants that share one."""
+    counts = Counter(labels)
+    return [
+        _mathtext(label) if counts[label] == 1 else cell["variant"]
+        for label, cell in zip(labels, cells, strict=True)
+    ]
+
+
+def _mathtext(label: str) -> str:
+    """With indices that every font has: ``g₂⁺`` as ``$g_2^{+}$``."""
+    return re.sub(
+        "(\\w)([₀-₉])(⁺*)",
+        lambda found: rf"${found[1]}_{ord(found[2]) - ord('₀')}^{{{'+' * len(found[3])}}}$",
+        label,
+    ).replace("^{}", "")
 
 
 def _negative(group: Config) -> Column:
     """A panel and hue for each k, a line for each β, section 5.5's form and Eq. 18's."""
-    models = [cell["model"] for cell in group["variants"]]
+    cells = sorted(
+        group["variants"],
+        key=lambda cell: [
+            *(cell["model"][key] for key in ("k", "beta")),
+            cell["model"]["form"] == "eq18",
+        ],
+    )
+    models = [cell["model"] for cell in cells]
     ks = sorted({model["k"] for model in models})
     betas = sorted({model["beta"] for model in models})
+    spots = [f"{one['k']}, {one['beta']:g}{'*' if one['form'] == 'eq18' else ''}" for one in models]
     curves = []
-    legend = {}
-    for cell in group["variants"]:
+    legend = {"none": _BASE_LINE}
+    for cell, spot in zip(cells, _unique(spots, cells), strict=True):
         k, beta = cell["model"]["k"], cell["model"]["beta"]
         hue, line = _HUES[ks.index(k) % len(_HUES)], _LINES[betas.index(beta) % len(_LINES)]
-        spot, label, legend_hue = f"{k}, {beta:g}", rf"$\beta = {beta:g}$", style.GREY
+        label, legend_hue = rf"$\beta = {beta:g}$", style.GREY
         if cell["model"]["form"] == "eq18":
             hue = legend_hue = style.ORANGE
-            spot, label = f"{spot}*", "Eq. 18*"
+            label = "Eq. 18*"
         curves.append(
             Curve(cell["variant"], rf"$k = {k}$", spot, {"color": hue, "linestyle": line})
         )
         legend[label] = {"color": legend_hue, "linestyle": line}
-    curves.sort(key=lambda curve: (curve.panel, curve.place))
     places = ["none", *(curve.place for curve in curves)]
     return Column("negative-model", r"$k$, $\beta$", curves, "none", places, legend)
 
 
 def _draw_curves(
-    figure: Figure, left: float, column: Column, base: str, pretraining: Table, setting: str
+    figure: Figure,
+    corner: tuple[float, float],
+    rows: int,
+    column: Column,
+    base: str,
+    pretraining: Table,
+    setting: str,
 ) -> None:
-    """A stack of panels on common scales, the base's curve in each of them."""
+    """A stack of panels on common scales, the base's curve in each of them.
+
+    Above it is room for a legend of so many rows.
+    """
+    left, below = corner
     names = list(dict.fromkeys(curve.panel for curve in column.curves))
     height = (_CURVES_HEIGHT - (len(names) - 1) * _GAP) / len(names)
     panels = []
     for index, name in enumerate(names):
-        bottom = _CURVES_BOTTOM + (len(names) - 1 - index) * (height + _GAP)
+        bottom = below + _CURVES_BOTTOM + (len(names) - 1 - index) * (height + _GAP)
         axes = place(figure, left, bottom, _WIDTH, height)
         runs = pretraining.where(setting=setting, variant=base)
         draw_curve(axes, runs, "epoch", "train_mse", "run", zorder=3, **_BASE_LINE)
@@ -180,13 +244,13 @@ def _draw_curves(
     for axes in panels:
         axes.set_ylim(low, high)
         use_log_scale(axes)
-    panels[0].set_title(column.title, pad=15)
+    panels[0].set_title(column.title, pad=15 + 72 * _LEGEND_ROW * (rows - 1))
     panels[0].legend(
         [Line2D([], [], **line) for line in column.legend.values()],
         list(column.legend),
         loc="lower center",
         bbox_to_anchor=(0.46, 0.99),
-        ncols=len(column.legend),
+        ncols=math.ceil(len(column.legend) / math.ceil(len(column.legend) / _LEGEND_COLUMNS)),
         handlelength=1.7,
         handletextpad=0.4,
         columnspacing=0.7,
@@ -197,20 +261,17 @@ def _draw_curves(
 def _draw_final(axes: Axes, column: Column, base: str, pretraining: Table, setting: str) -> None:
     """Every run's error after the last epoch as a dot, the median over the runs as a bar."""
     base_curve = Curve(base, "", column.base_place, _BASE_LINE)
-    panels = list(dict.fromkeys(curve.panel for curve in column.curves))
-    shared = len(column.places) <= len(column.curves)
     for curve in (base_curve, *column.curves):
         runs = pretraining.where(setting=setting, variant=curve.variant).rows
         final = runs.loc[runs["epoch"] == runs["epoch"].max(), "train_mse"].to_numpy()
         # Two forms of one α stand side by side, told apart by their markers.
-        side = panels.index(curve.panel) if shared and curve.panel else 0
-        offset = 0.36 * (side - 0.5) if shared and curve.panel else 0.0
+        offset = 0.0 if curve.side is None else 0.36 * (curve.side - 0.5)
         center = column.places.index(curve.place) + offset
         axes.plot(
             np.full(len(final), center),
             final,
             linestyle="none",
-            marker=_MARKERS[side],
+            marker=_MARKERS[curve.side or 0],
             markersize=2.2,
             markeredgewidth=0,
             color=curve.line["color"],

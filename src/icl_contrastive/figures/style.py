@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.colors import to_hex
 
 # Widths in inches of the two-column layout of the paper.
 COLUMN_WIDTH = 3.3
@@ -27,6 +28,17 @@ ORANGE = "#E69F00"
 SKY = "#56B4E9"
 GREY = "#7F7F7F"
 DARK_GREY = "#4D4D4D"
+
+HUES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+
+
+def hues(count: int) -> list[str]:
+    """So many colors, all different: the palette's, or more of them with less between them."""
+    if count <= len(HUES):
+        return list(HUES[:count])
+    colors = matplotlib.colormaps["turbo"]
+    return [to_hex(colors(index / (count - 1))) for index in range(count)]
+
 
 # The paper's legend entries, the same in every figure that compares them.
 TRUE_LINE: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.1}

@@ -13,7 +13,6 @@ from icl_contrastive.figures import style
 from icl_contrastive.figures.common import Config, Table, main, use_log_scale
 from icl_contrastive.figures.curves import draw_curve
 
-_COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE)
 _DASHED = (0, (4, 1.5))
 # Title, logarithmic or not, and the columns with their lines and names.
 _PANELS: tuple[tuple[str, bool, dict[str, tuple[str, Any]]], ...] = (
@@ -45,19 +44,21 @@ _PANELS: tuple[tuple[str, bool, dict[str, tuple[str, Any]]], ...] = (
 def draw(config: Config, training_length: Table) -> Figure:
     """Each quantity against the epoch: median over the runs, band between the quartiles."""
     settings = list(training_length.rows["setting"].unique())
+    colors = dict(zip(settings, style.hues(len(settings)), strict=True))
     figure = Figure(figsize=(style.PAGE_WIDTH, 3.7), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True)
     for axes, (title, logarithmic, columns) in zip(panels.flat, _PANELS, strict=True):
-        for color, setting in zip(_COLORS, settings, strict=False):
+        named: dict[str, Any] = {}
+        for setting, color in colors.items():
             rows = training_length.where(setting=setting)
-            for column, (_, line) in columns.items():
+            for column, (name, line) in columns.items():
                 if np.isfinite(rows.array(column)).all():
                     draw_curve(axes, rows, "epoch", column, "run", color=color, linestyle=line)
+                    named |= {name: line} if name else {}
         if logarithmic:
             use_log_scale(axes)
         else:
             axes.set_ylim(bottom=0)
-        named = {name: line for name, line in columns.values() if name}
         if named:
             axes.legend(
                 [Line2D([], [], color=style.DARK_GREY, linestyle=line) for line in named.values()],
@@ -71,10 +72,10 @@ def draw(config: Config, training_length: Table) -> Figure:
         use_log_scale(axes, "x")
         axes.set_xlabel("epoch")
     figure.legend(
-        [Line2D([], [], color=color) for color, _ in zip(_COLORS, settings, strict=False)],
+        [Line2D([], [], color=color) for color in colors.values()],
         settings,
         loc="outside upper center",
-        ncols=len(settings),
+        ncols=min(len(settings), 6),
     )
     return figure
 

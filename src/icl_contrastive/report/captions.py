@@ -35,6 +35,7 @@ from icl_contrastive.report.text import (
     number,
     percent,
 )
+from icl_contrastive.variants import build_variant
 
 Numbers = dict[str, str]
 Claimed = dict[str, float]
@@ -232,7 +233,7 @@ def _cosine(config: Config, trajectory: Table) -> Numbers:
 
 
 def _pair(config: Config, matrices: Table) -> Numbers:
-    numbers: Numbers = {}
+    numbers: Numbers = {"d_r": str(config["d_r"])}
     for name in ("attention", "output"):
         exact, estimates = read_matrices(matrices, config["setting"], name)
         estimate = estimates[config["d_r"]]
@@ -253,11 +254,12 @@ def _errors(config: Config, matrices: Table, name: str) -> Numbers:
     errors = {d_r: float(np.mean((one - exact) ** 2)) for d_r, one in estimates.items()}
     curve = list(errors.values())
     falls = all(after < before for before, after in pairwise(curve))
+    trend = "falls at every step" if falls else "does not fall at every step"
     return {
         "rows": str(exact.shape[0]),
         "columns": str(exact.shape[1]),
         "errors": ", ".join(f"{number(error)} (d_r = {d_r:,})" for d_r, error in errors.items()),
-        "trend": "falls at every step" if falls else "does not fall at every step",
+        "trend": trend if len(curve) > 1 else "is that of one d_r alone",
     }
 
 
@@ -282,22 +284,30 @@ def _final(pretraining: Table, setting: str, variant: str, error: str = "train_m
 def _figure_5(config: Config, pretraining: Table) -> Numbers:
     setting = config["setting"]
 
-    def against(variant: str, base: str) -> str:
-        """Median error, and in how many runs it is above that of the base."""
-        ends, bases = (_final(pretraining, setting, name) for name in (variant, base))
-        return f"{number(float(np.median(ends)))} ({(ends > bases).sum()} of {len(ends)} above)"
+    def against(cell: Config, panel: str) -> str:
+        """What it is, median error, and in how many runs it is above that of the base."""
+        ends, bases = (_final(pretraining, setting, one) for one in (cell["variant"], plain[panel]))
+        above = f"{(ends > bases).sum()} of {len(ends)} above"
+        label = build_variant(cell["model"]).label
+        return f"{label}: {number(float(np.median(ends)))} ({above})"
 
     left = config["regularized"]
+    panels = ("regularized", "augmented", "negative")
+    plain = {panel: config[panel]["base"][0]["variant"] for panel in panels}
     numbers = {
-        key: number(float(np.median(_final(pretraining, setting, config[panel]["base"]))))
-        for key, panel in (
-            ("base", "regularized"),
-            ("base_center", "augmented"),
-            ("base_right", "negative"),
-        )
+        key: number(float(np.median(_final(pretraining, setting, plain[panel]))))
+        for key, panel in zip(("base", "base_center", "base_right"), panels, strict=True)
     }
+    unlike = [
+        one["variant"]
+        for panel in panels
+        for cells in config[panel].values()
+        for one in cells
+        if any(one[key] != config[panel]["base"][0][key] for key in ("learning_rate", "features"))
+    ]
+    numbers["unlike"] = f", but for those of {', '.join(unlike)}" if unlike else ""
     for form in ("eq15", "eq14"):
-        base = float(np.median(_final(pretraining, setting, left["base"])))
+        base = float(np.median(_final(pretraining, setting, plain["regularized"])))
         ends = {
             one["model"]["alpha"]: float(np.median(_final(pretraining, setting, one["variant"])))
             for one in left[form]
@@ -309,25 +319,14 @@ def _figure_5(config: Config, pretraining: Table) -> Numbers:
             side = [end for alpha, end in ends.items() if alpha * sign > 0]
             numbers[f"{form}_{name}"] = f"{sum(end > base for end in side)} of {len(side)}"
     numbers["augmented"] = "; ".join(
-        f"{_augmentation(one['model'])}: {against(one['variant'], config['augmented']['base'])}"
-        for one in config["augmented"]["variants"]
+        against(one, "augmented") for one in config["augmented"]["variants"]
     )
     negative = config["negative"]["variants"]
+    least = min(one["model"]["beta"] for one in negative)
     numbers["negative"] = "; ".join(
-        f"k = {one['model']['k']}, β = {hyperparameter(one['model']['beta'])}"
-        f"{' in the form of Eq. 18' if one['model']['form'] == 'eq18' else ''}"
-        f": {against(one['variant'], config['negative']['base'])}"
-        for one in negative
-        if one["model"]["beta"] == min(other["model"]["beta"] for other in negative)
+        against(one, "negative") for one in negative if one["model"]["beta"] == least
     )
     return numbers
-
-
-def _augmentation(model: Mapping[str, Any]) -> str:
-    """Which GELU layers a model has, as the paper names them: ``g₁ and g₂``, ``g₂⁺``."""
-    layers = {"g₁": model.get("g1", 0), "g₂": model.get("g2", 0)}
-    names = [f"{name}{'⁺' if count > 1 else ''}" for name, count in layers.items() if count]
-    return " and ".join(names)
 
 
 def _multitask(config: Config, pretraining: Table) -> Numbers:
@@ -358,7 +357,8 @@ def _training_length(config: Config, training_length: Table) -> Numbers:
     setting = str(training_length.rows["setting"].iloc[0])
     rows = training_length.where(setting=setting).rows
     medians = rows.drop(columns="setting").groupby("epoch").median()
-    usual = medians.index[medians.index <= config["epochs"][setting]].max()
+    epochs = config["epochs"][setting]
+    usual = max(medians.index[medians.index <= epochs], default=medians.index.min())
     numbers = {"setting": setting}
     for name, epoch in (("usual", usual), ("last", medians.index.max())):
         at = medians.loc[epoch]
@@ -380,14 +380,22 @@ def _families(
     config: Config, families: Table, family_closed_forms: Table, family_requirements: Table
 ) -> Numbers:
     trained = config["features"]
-    numbers = {"trained": f"{trained['family']}, {trained['projection']}"}
+    law = trained.get("projection", "")
+    numbers = {
+        "trained": f"{trained['family']}{', ' * bool(law)}{law}",
+        "d_r": str(trained["d_r"]),
+    }
     for matrix in ("attention", "output"):
         rows = family_requirements.where(setting=config["setting"], matrix=matrix, error="mse").rows
         drawn = rows[rows["projection"] != "none"]
-        least = drawn.dropna(subset="d_r").sort_values("d_r", kind="stable").iloc[0]
+        reached = drawn.dropna(subset="d_r").sort_values("d_r", kind="stable")
+        least = [
+            f"{one['d_r']:,.0f} ({one['family']}, {one['projection']})"
+            for _, one in reached.head(1).iterrows()
+        ]
         own = drawn[drawn["family"] == trained["family"]].set_index("projection")["d_r"]
         numbers |= {
-            f"{matrix}_least": f"{least['d_r']:,.0f} ({least['family']}, {least['projection']})",
+            f"{matrix}_least": least[0] if least else "more than were tried",
             f"{matrix}_own": ", ".join(
                 f"{'more than were tried' if np.isnan(d_r) else f'{d_r:,.0f}'} ({projection})"
                 for projection, d_r in own.items()

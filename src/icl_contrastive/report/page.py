@@ -242,14 +242,26 @@ class Changes(NamedTuple):
 
 
 def count_changes(verdicts: Iterable[tuple[str, str]]) -> Changes:
-    """Count claims, each given by its first verdict, empty if nothing was changed, and its own."""
+    """Count claims, each given by its first verdict, empty if nothing was changed, and its own.
+
+    One that is not tested is neither better nor worse.
+    """
     order = list(VERDICTS)
-    moves = [order.index(now) - order.index(first) for first, now in verdicts if first]
-    return Changes(len(moves), sum(move < 0 for move in moves), sum(move > 0 for move in moves))
+    changed = [pair for pair in verdicts if pair[0]]
+    moves = [
+        order.index(now) - order.index(first)
+        for first, now in changed
+        if "not tested" not in (first, now)
+    ]
+    return Changes(len(changed), sum(move < 0 for move in moves), sum(move > 0 for move in moves))
 
 
 def render(
-    results: Results, texts: Path, statistics: Mapping[str, float], provenance: Provenance
+    results: Results,
+    texts: Path,
+    statistics: Mapping[str, float],
+    provenance: Provenance,
+    differences: Sequence[str],
 ) -> str:
     """The page as HTML.
 
@@ -258,6 +270,7 @@ def render(
         texts: the folder of the captions' templates and of the list of contradictions.
         statistics: how the claims were tested, from their list.
         provenance: see `trace`.
+        differences: in what the run differs from the full one; none if it is that one.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("page")),
@@ -287,6 +300,7 @@ def render(
             texts / "contradictions.yaml", results.evidence(), results.experiment.config
         ),
         provenance=provenance,
+        differences=differences,
         experiment=results.experiment,
     )
 

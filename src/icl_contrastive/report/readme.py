@@ -3,14 +3,13 @@
     python -m icl_contrastive.report.readme            from results/ (make readme)
     python -m icl_contrastive.report.readme --check    whether they are up to date
 
-A clone has no results. So what a run says is kept in ``workflow/report/summary.json``, with a
-digest of the config and the claims that it is about; README.md is written, and checked, from that.
+A clone has no results. So what a run says is kept in ``workflow/report/summary.json``, with the
+config and a digest of the claims that it is about; README.md is written, and checked, from that.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import subprocess
@@ -24,10 +23,11 @@ from typing import Any
 import yaml
 
 from icl_contrastive.artifacts import write_atomically
-from icl_contrastive.config import read_experiment
+from icl_contrastive.config import Experiment, read_experiment
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.page import VERDICTS, Results, count_changes, label, tally
 from icl_contrastive.report.provenance import job_seconds
+from icl_contrastive.report.reference import differences, subject
 from icl_contrastive.report.text import duration, many
 
 Summary = dict[str, Any]
@@ -49,10 +49,13 @@ _JOB = re.compile(
 # From a run to its summary
 
 
-def digest(project: Path) -> str:
-    """Of what the config and the list of claims say, whatever their comments and line breaks."""
-    content = [yaml.safe_load((project / name).read_text("utf-8")) for name in (_CONFIG, _CLAIMS)]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def read_project(project: Path) -> tuple[Experiment, dict[str, Any]]:
+    """The project's experiment, and what a run of it is about."""
+    config, schema, claims = (
+        yaml.safe_load((project / name).read_text("utf-8")) for name in (_CONFIG, _SCHEMA, _CLAIMS)
+    )
+    experiment = read_experiment(config, schema)
+    return experiment, subject(experiment.config, claims)
 
 
 def summarize(project: Path, jobs: str) -> Summary:
@@ -62,10 +65,8 @@ def summarize(project: Path, jobs: str) -> Summary:
         project: folder of the project.
         jobs: what ``snakemake --dry-run --forceall`` prints.
     """
-    config, schema = (
-        yaml.safe_load((project / name).read_text("utf-8")) for name in (_CONFIG, _SCHEMA)
-    )
-    results = Results(project / "results", read_experiment(config, schema))
+    experiment, about = read_project(project)
+    results = Results(project / "results", experiment)
     texts = project / _TEXTS
     figures = results.figures(texts)
     seconds = seconds_by_figure(project, results.figure_names, jobs)
@@ -73,7 +74,7 @@ def summarize(project: Path, jobs: str) -> Summary:
         texts / "contradictions.yaml", results.evidence(), results.experiment.config
     )
     return {
-        "digest": digest(project),
+        **about,
         "claims": [
             {
                 "id": one.id,
@@ -223,7 +224,7 @@ def problems(project: Path) -> list[str]:
     if not path.exists():
         return [f"{_SUMMARY} does not exist: {remedy}"]
     summary = json.loads(path.read_text("utf-8"))
-    if summary["digest"] != digest(project):
+    if differences(read_project(project)[1], summary):
         return [f"{_SUMMARY} is about another {_CONFIG} or {_CLAIMS}: {remedy}"]
     found = []
     text = (project / _README).read_text("utf-8")

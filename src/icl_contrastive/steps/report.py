@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from icl_contrastive.artifacts import write_atomically
 from icl_contrastive.config import Experiment
 from icl_contrastive.report.page import Results, render
 from icl_contrastive.report.provenance import trace
+from icl_contrastive.report.reference import differences, subject
 from icl_contrastive.steps.common import run_step
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         arguments.texts,
         claims["statistics"],
         trace(arguments.artifacts, folder / "benchmarks", arguments.claims.parent, config),
+        differences(subject(config, claims), json.loads(arguments.summary.read_text("utf-8"))),
     )
     write_atomically(arguments.output, partial(_write, page))
     log.info("%s: %.1f MB", arguments.output, len(page.encode()) / 1e6)
@@ -41,4 +44,4 @@ def _write(text: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_step(main, "claims", "texts", "output", many="artifacts")
+    run_step(main, "claims", "summary", "texts", "output", many="artifacts")

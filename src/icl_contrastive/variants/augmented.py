@@ -19,3 +19,9 @@ class Augmented(Variant):
         super().__post_init__()
         if self.g1 + self.g2 == 0:
             raise ValueError("an augmented variant needs g1 or g2: the number of GELU layers")
+
+    @property
+    def label(self) -> str:
+        """The paper's symbols, with a plus for every layer after the first: ``g₁, g₂⁺``."""
+        layers = {"g₁": self.g1, "g₂": self.g2}
+        return ", ".join(name + "⁺" * (count - 1) for name, count in layers.items() if count)

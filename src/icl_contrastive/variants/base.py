@@ -8,7 +8,8 @@ f(x) = W φ(x) (Eq. 8) with the variant's own loss and W_0. A variant is one fil
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, get_args, get_origin, get_type_hints
 
@@ -82,6 +83,17 @@ class Variant:
     def check(self, n_demonstrations: int) -> None:
         """Raises ValueError if so many demonstrations are too few for the variant."""
 
+    @property
+    def label(self) -> str:
+        """What figures and captions call it, plain text: ``damped, γ = 0.5``.
+
+        Its name and the parameters that are not every variant's.
+        """
+        common = {field.name for field in fields(Variant)}
+        own = [field.name for field in fields(self) if field.name not in common]
+        parameters = [f"{_symbol(name)} = {in_words(getattr(self, name))}" for name in own]
+        return ", ".join([type(self).__name__.lower(), *parameters])
+
     def mixing(self, n_demonstrations: int) -> Mixing:
         """The map from attention weights to coefficients."""
         return Mixing.identity(n_demonstrations)
@@ -113,3 +125,17 @@ class Variant:
         carries, for variants that have one.
         """
         return problem.attraction(weight, problem.values, samples, eta)
+
+
+def in_words(value: object) -> str:
+    """A parameter's value as it is written in a text: ``−0.2``."""
+    number = isinstance(value, int | float)
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}") if number else str(value)
+
+
+def _symbol(name: str) -> str:
+    """The Greek letter of that name, or the name."""
+    try:
+        return unicodedata.lookup(f"GREEK SMALL LETTER {name}")
+    except KeyError:
+        return name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from icl_contrastive.variants.base import Mixing, Variant
+from icl_contrastive.variants.base import Mixing, Variant, in_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,11 @@ class Negative(Variant):
     form: Literal["section_5.5", "eq18"]
     k: int
     beta: float
+
+    @property
+    def label(self) -> str:
+        form = ", Eq. 18" if self.form == "eq18" else ""
+        return f"k = {self.k}, β = {in_words(self.beta)}{form}"
 
     def check(self, n_demonstrations: int) -> None:
         most = n_demonstrations if self.form == "section_5.5" else n_demonstrations - 1

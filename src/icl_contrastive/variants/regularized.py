@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from icl_contrastive.variants.base import Mixing, Variant
+from icl_contrastive.variants.base import Mixing, Variant, in_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,10 @@ class Regularized(Variant):
 
     form: Literal["eq14", "eq15"]
     alpha: float
+
+    @property
+    def label(self) -> str:
+        return f"{'Eq. 14' if self.form == 'eq14' else 'Eq. 15'}, α = {in_words(self.alpha)}"
 
     @property
     def gradient_is_constant(self) -> bool:
