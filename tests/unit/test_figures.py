@@ -243,6 +243,28 @@ def test_a_model_of_one_s_own_has_a_panel_and_its_label(
     assert all(box.y0 >= 0 for _, box in texts)
 
 
+def test_many_variants_and_settings_have_room(tables: dict[str, Path], tmp_path: Path) -> None:
+    grid = [
+        compared("negative_eq18", 0.005, model="negative", form="section_5.5", k=k, beta=beta)
+        for k in range(1, 8)
+        for beta in (0, 0.1, 0.2, 0.3)
+    ]
+    drawn = [figure_5(tables, negative={"variants": grid})]
+    for figure in ("training_length", "controls"):
+        rows = pd.read_csv(tables[figure])
+        one = rows[rows["setting"] == "n15"]
+        path = tmp_path / f"{figure}.csv"
+        many = [one.assign(setting=f"a_long_name_of_a_setting_{i}") for i in range(6)]
+        pd.concat(many).to_csv(path, index=False)
+        with style.applied():
+            drawn.append(draw(figure, tables | {figure: path}))
+    for shown in drawn:
+        with style.applied():
+            texts = [(text, box) for text, box in drawn_texts(shown) if text]
+        assert not overlaps(texts)
+        assert all(box.x0 >= 0 and box.x1 <= shown.bbox.width for _, box in texts)
+
+
 @pytest.mark.parametrize("count", [1, 6, 7, 30])
 def test_hues_are_all_different(count: int) -> None:
     assert len(set(style.hues(count))) == count

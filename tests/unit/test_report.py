@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import re
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +190,74 @@ def test_a_caption_has_the_ends_of_the_sweep(results: Results, tmp_path: Path) -
     tables = paths(results, "figure_3") | {"approximation": made_up}
     numbers = caption_numbers("figure_3", results.experiment.figure("figure_3"), tables)
     assert (numbers["attention_mse_first"], numbers["attention_mse_last"]) == ("0.50", "0.0050")
+
+
+def families_caption(results: Results, tmp_path: Path, reached: str) -> dict[str, str]:
+    """With the family of the trained features alone, which gets there or not."""
+    d_r = "" if reached == "no" else 12
+    rows = [
+        ["n15", matrix, "mse", "positive", law, reached, d_r]
+        for matrix in ("attention", "output")
+        for law in ("independent", "simplex")
+    ]
+    header = "setting,matrix,error,family,projection,reached,d_r"
+    needed = {"family_requirements": write(tmp_path / "needed.csv", header, rows)}
+    config = results.experiment.figure("families")
+    return caption_numbers("families", config, paths(results, "families") | needed)
+
+
+def test_a_caption_tells_bounds_as_such(results: Results, tmp_path: Path) -> None:
+    found = families_caption(results, tmp_path, "at once")
+    assert found["attention_least"] == "≤ 12 (positive, independent)"
+    assert found["output_own"] == "≤ 12 (independent), ≤ 12 (simplex)"
+    found = families_caption(results, tmp_path, "no")
+    assert found["attention_least"] == "more than were tried"
+    assert found["attention_missed"] == "2 of 2"
+
+
+def test_a_caption_names_the_variants_that_are_trained_otherwise(results: Results) -> None:
+    config = json.loads(results.experiment.figure("figure_5"))
+    tables = paths(results, "figure_5")
+    assert caption_numbers("figure_5", json.dumps(config), tables)["unlike"] == ""
+    config["augmented"]["variants"][1]["learning_rate"] = 0.1
+    config["negative"]["variants"][0]["features"]["family"] = "oprf"
+    found = caption_numbers("figure_5", json.dumps(config), tables)
+    assert found["unlike"] == ", but for those of augmented_g2, negative_k1_beta0.1"
+    assert found["augmented"].startswith("g₁: ")
+
+
+@pytest.mark.parametrize(("figure", "n"), [("figure_3", "n31"), ("figure_8", "n15")])
+def test_the_paper_s_prompt_is_compared_with_prompts_as_long(
+    results: Results, figure: str, n: str
+) -> None:
+    """And of the layer that the scorecard looks at."""
+    template = (TEXTS / f"{figure}.rst").read_text("utf-8")
+    numbers = defaultdict(lambda: "1")
+    shown = results.experiment.config
+    own = shown["figures"][figure]
+    for change, compared in (
+        ({}, True),
+        ({"setting": n}, False),
+        ({"variant": "softmax_lr0.005"}, False),
+    ):
+        config = shown | {"figures": {figure: own | change}}
+        body = write_caption(template, figure, config, numbers).body
+        assert ("that the paper quotes" in body) == compared
+
+
+def test_the_error_of_a_single_d_r_has_no_trend(results: Results, tmp_path: Path) -> None:
+    rows = pd.read_csv(results.table("matrices"))
+    path = tmp_path / "matrices.csv"
+    rows[rows["d_r"].isna() | (rows["d_r"] == 1200)].to_csv(path, index=False)
+    found = caption_numbers("figure_6", results.experiment.figure("figure_6"), {"matrices": path})
+    assert found["trend"] == "is that of one d_r alone"
+
+
+def test_a_look_that_begins_after_the_other_figures_end_has_a_caption(results: Results) -> None:
+    found = caption_numbers(
+        "training_length", json.dumps({"epochs": 0}), paths(results, "training_length")
+    )
+    assert found["usual_epoch"] == "1"
 
 
 def test_a_caption_counts_what_is_shown(results: Results, tmp_path: Path) -> None:

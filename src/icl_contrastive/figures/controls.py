@@ -3,6 +3,8 @@
 Config: empty. Tables: ``controls``.
 """
 
+import textwrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -40,6 +42,7 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 _LOWEST = 1e-3
 """Regression on noise-free labels is exact up to rounding: such errors are written, not drawn."""
 _ROW = 0.165  # inches
+_LETTERS = 80  # of titles that fit side by side
 
 
 def draw(config: Config, controls: Table) -> Figure:
@@ -51,7 +54,8 @@ def draw(config: Config, controls: Table) -> Figure:
     panels = figure.subplots(1, len(settings), sharey=True, sharex=True, squeeze=False)[0]
     for axes, setting in zip(panels, settings, strict=True):
         _draw_setting(axes, controls.where(setting=setting), predictors)
-        axes.set_title(setting.replace("_", ", "))
+        title = textwrap.wrap(setting.replace("_", ", "), max(8, _LETTERS // len(settings)))
+        axes.set_title("\n".join(title))
     figure.supxlabel(
         "mean squared error over that of predicting zero", fontsize=style.SMALL["fontsize"] + 1
     )

@@ -23,15 +23,16 @@ from icl_contrastive.figures.curves import draw_curve
 from icl_contrastive.variants import build_variant
 
 # Inches. The curves of a column share one block; below it are the errors after the last epoch.
-# More height is added for legends of several rows and for long labels.
-_HEIGHT = 4.87
+# More height is added for many panels, legends of several rows and long labels.
+_HEIGHT = 4.85
 _LEFT = 0.46
 _WIDTH = 1.78
 _PITCH = 2.28
-_CURVES_BOTTOM, _CURVES_HEIGHT = 1.98, 2.5
+_CURVES_BOTTOM, _CURVES_HEIGHT = 1.98, 2.48
 _FINAL_BOTTOM, _FINAL_HEIGHT = 0.56, 1.0
 _GAP = 0.08
-_LEGEND_COLUMNS, _LEGEND_ROW = 4, 0.13
+_LEAST_PANEL = 0.55
+_LEGEND_COLUMNS, _LEGEND_ROW = 4, 0.145
 _LETTER = 0.05  # about as long as one of a label
 _ROOM = 8  # letters of a label that fit below the dots
 
@@ -82,16 +83,19 @@ def draw(config: Config, pretraining: Table) -> Figure:
         len(re.sub(r"[$_^{}]", "", name)) for one in columns.values() for name in one.places
     )
     below = _LETTER * max(0, letters - _ROOM)
-    height = _HEIGHT + below + _LEGEND_ROW * (rows - 1)
+    panels = max(len({curve.panel for curve in one.curves}) for one in columns.values())
+    curves_height = max(_CURVES_HEIGHT, panels * (_LEAST_PANEL + _GAP))
+    height = _HEIGHT - _CURVES_HEIGHT + curves_height + below + _LEGEND_ROW * (rows - 1)
     figure = Figure(figsize=(style.PAGE_WIDTH, height))
     for index, (group, column) in enumerate(columns.items()):
         left = _LEFT + index * _PITCH
         (base,) = (one["variant"] for one in config[group]["base"])
-        _draw_curves(figure, (left, below), rows, column, base, pretraining, config["setting"])
+        block = (left, below + _CURVES_BOTTOM, curves_height)
+        _draw_curves(figure, block, rows, column, base, pretraining, config["setting"])
         final = place(figure, left, below + _FINAL_BOTTOM, _WIDTH, _FINAL_HEIGHT)
         _draw_final(final, column, base, pretraining, config["setting"])
         if index == 0:
-            middle = (below + _CURVES_BOTTOM + _CURVES_HEIGHT / 2) / height
+            middle = (below + _CURVES_BOTTOM + curves_height / 2) / height
             figure.text(0.008, middle, "training error", rotation=90, va="center")
             middle = (below + _FINAL_BOTTOM + _FINAL_HEIGHT / 2) / height
             figure.text(0.008, middle, "after the last epoch", rotation=90, va="center")
@@ -207,7 +211,7 @@ def _negative(group: Config) -> Column:
 
 def _draw_curves(
     figure: Figure,
-    corner: tuple[float, float],
+    block: tuple[float, float, float],
     rows: int,
     column: Column,
     base: str,
@@ -216,14 +220,14 @@ def _draw_curves(
 ) -> None:
     """A stack of panels on common scales, the base's curve in each of them.
 
-    Above it is room for a legend of so many rows.
+    The block is its left, bottom and height; above it is room for a legend of so many rows.
     """
-    left, below = corner
+    left, lowest, whole = block
     names = list(dict.fromkeys(curve.panel for curve in column.curves))
-    height = (_CURVES_HEIGHT - (len(names) - 1) * _GAP) / len(names)
+    height = (whole - (len(names) - 1) * _GAP) / len(names)
     panels = []
     for index, name in enumerate(names):
-        bottom = below + _CURVES_BOTTOM + (len(names) - 1 - index) * (height + _GAP)
+        bottom = lowest + (len(names) - 1 - index) * (height + _GAP)
         axes = place(figure, left, bottom, _WIDTH, height)
         runs = pretraining.where(setting=setting, variant=base)
         draw_curve(axes, runs, "epoch", "train_mse", "run", zorder=3, **_BASE_LINE)
@@ -280,6 +284,9 @@ def _draw_final(axes: Axes, column: Column, base: str, pretraining: Table, setti
         axes.hlines(np.median(final), center - 0.17, center + 0.17, color=style.BLACK, linewidth=1)
     axes.set_xticks(range(len(column.places)), column.places, rotation=90)
     axes.set_xlim(-0.6, len(column.places) - 0.4)
+    # Of many labels each has less room.
+    apart = 0.9 * 72 * _WIDTH / len(column.places)
+    axes.tick_params(axis="x", labelsize=min(style.SMALL["fontsize"], apart))
     axes.set_yscale("log")
     use_log_scale(axes)
     axes.set_xlabel(column.axis)

@@ -6,6 +6,7 @@ and ``task``, which holds ``d_x`` and ``d_y``. Tables: ``pretraining``.
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from icl_contrastive.figures import style
 from icl_contrastive.figures.common import Config, Table, main, use_log_scale
@@ -27,6 +28,7 @@ def draw(config: Config, pretraining: Table) -> Figure:
     axes.axhline(zero, label=label, **style.TRUE_LINE)
     _draw_scenario(axes, config, pretraining, config["base"], "one task")
     use_log_scale(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared error")
     figure.legend(loc="outside upper center", ncols=2, columnspacing=1.0)

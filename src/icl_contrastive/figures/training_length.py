@@ -67,7 +67,7 @@ def draw(config: Config, training_length: Table) -> Figure:
         for color, setting in zip(_COLORS, settings, strict=False):
             axes.axvline(config["epochs"][setting], color=color, lw=0.7, linestyle=":", zorder=0)
         axes.set_title(title)
-        axes.margins(x=0)
+        axes.margins(x=0 if training_length.rows["epoch"].nunique() > 1 else 0.1)
     for axes in panels[-1]:
         use_log_scale(axes, "x")
         axes.set_xlabel("epoch")
@@ -75,7 +75,7 @@ def draw(config: Config, training_length: Table) -> Figure:
         [Line2D([], [], color=color) for color in colors.values()],
         settings,
         loc="outside upper center",
-        ncols=min(len(settings), 6),
+        ncols=max(1, int(style.PAGE_WIDTH / (0.5 + 0.06 * max(map(len, settings))))),
     )
     return figure
 

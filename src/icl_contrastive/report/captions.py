@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -390,19 +390,23 @@ def _families(
         drawn = rows[rows["projection"] != "none"]
         reached = drawn.dropna(subset="d_r").sort_values("d_r", kind="stable")
         least = [
-            f"{one['d_r']:,.0f} ({one['family']}, {one['projection']})"
-            for _, one in reached.head(1).iterrows()
+            f"{_size(one)} ({one['family']}, {one['projection']})"
+            for one in reached.head(1).to_dict("records")
         ]
-        own = drawn[drawn["family"] == trained["family"]].set_index("projection")["d_r"]
+        own = drawn[drawn["family"] == trained["family"]].to_dict("records")
         numbers |= {
             f"{matrix}_least": least[0] if least else "more than were tried",
-            f"{matrix}_own": ", ".join(
-                f"{'more than were tried' if np.isnan(d_r) else f'{d_r:,.0f}'} ({projection})"
-                for projection, d_r in own.items()
-            ),
+            f"{matrix}_own": ", ".join(f"{_size(one)} ({one['projection']})" for one in own),
             f"{matrix}_missed": f"{drawn['d_r'].isna().sum()} of {len(drawn)}",
         }
     return numbers
+
+
+def _size(needed: Mapping[Hashable, Any]) -> str:
+    """The d_r that a row of the requirements gives, which may be a bound."""
+    if np.isnan(needed["d_r"]):
+        return "more than were tried"
+    return f"{'≤ ' if needed['reached'] == 'at once' else ''}{needed['d_r']:,.0f}"
 
 
 # Ablations
