@@ -308,7 +308,10 @@ def test_the_features_needed_are_told_as_far_as_they_are_known(
     assert notes == [f"target at\n{note}"] * 2
 
 
-def test_ticks_lie_apart_over_a_short_sweep(tables: dict[str, Path], tmp_path: Path) -> None:
+def test_ticks_lie_apart_over_a_short_sweep(
+    tables: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CONFIGS, "figure_3", CONFIGS["figure_3"] | {"d_r": 96})
     rows = pd.read_csv(tables["approximation"])
     short = rows[rows["d_r"].between(12, 192)]
     path = tmp_path / "approximation.csv"
