@@ -170,7 +170,7 @@ def _families(experiment: Experiment) -> Iterator[str]:
         yield from _cell(experiment, f"{key}.base", setting, trained["base"], WITH_FEATURES)
         base = experiment.variants.get(trained["base"])
         for name in trained["variants"]:
-            role = WITH_FEATURES if base is None else like(base)
+            role = WITH_FEATURES if base is None or not WITH_FEATURES.fits(base) else like(base)
             yield from _cell(experiment, f"{key}.variants", setting, name, role)
 
 

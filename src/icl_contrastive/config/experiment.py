@@ -58,6 +58,11 @@ class Variant:
     settings: tuple[str, ...]
     features: dict[str, Any]
 
+    @property
+    def has_features(self) -> bool:
+        """Whether it estimates the kernel by random features."""
+        return self.model.get("attention") != "exact"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -449,7 +454,7 @@ class Experiment:
 
     def has_features(self, variant: str) -> bool:
         """Whether the variant estimates the kernel by random features."""
-        return self.variants[variant].model.get("attention") != "exact"
+        return self.variants[variant].has_features
 
     def figure_cell(self, figure: str) -> Cell:
         """The cell of a figure that shows a single one."""

@@ -21,10 +21,6 @@ class Role:
     fits: Callable[[Variant], bool]
 
 
-def _has_features(variant: Variant) -> bool:
-    return variant.model.get("attention") != "exact"
-
-
 def _has_decay(variant: Variant) -> bool:
     return bool(variant.model.get("alpha", 0) != 0)
 
@@ -42,26 +38,30 @@ def _of_form(model: str, form: str) -> Role:
 
 PLAIN = Role(
     "the plain layer, a variant with model: softmax and attention: kernel",
-    lambda variant: _of("softmax")(variant) and _has_features(variant),
+    lambda variant: _of("softmax")(variant) and variant.has_features,
 )
 EXACT = Role(
     "a variant with model: softmax and attention: exact",
-    lambda variant: _of("softmax")(variant) and not _has_features(variant),
+    lambda variant: _of("softmax")(variant) and not variant.has_features,
 )
-WITH_FEATURES = Role("a variant with attention: kernel, which has random features", _has_features)
+WITH_FEATURES = Role(
+    "a variant with attention: kernel, which has random features",
+    lambda variant: variant.has_features,
+)
 WITH_DUAL = Role(
-    "a variant with attention: kernel, since exact softmax has no reference model", _has_features
+    "a variant with attention: kernel, since exact softmax has no reference model",
+    lambda variant: variant.has_features,
 )
 ESTIMATED = Role(
     "a variant with attention: kernel and model: softmax or augmented, whose output is that of the "
     "attention matrix alone",
-    lambda variant: _of("softmax", "augmented")(variant) and _has_features(variant),
+    lambda variant: _of("softmax", "augmented")(variant) and variant.has_features,
 )
 
 _WITHOUT_DECAY = Role(
     f"{WITH_DUAL.must}, and without an alpha other than 0, whose descent ends elsewhere and is "
     "what figure_10 shows",
-    lambda variant: _has_features(variant) and not _has_decay(variant),
+    lambda variant: variant.has_features and not _has_decay(variant),
 )
 FIGURES = {
     "figure_1": PLAIN,  # the diagrams have its formulas in them
@@ -71,7 +71,7 @@ FIGURES = {
     "figure_10": Role(
         f"{WITH_DUAL.must}, and with alpha other than 0, since the figure compares ways to share "
         "the decay",
-        lambda variant: _has_features(variant) and _has_decay(variant),
+        lambda variant: variant.has_features and _has_decay(variant),
     ),
     "cosine": WITH_DUAL,
 }
