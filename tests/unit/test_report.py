@@ -37,7 +37,7 @@ from icl_contrastive.report.provenance import Provenance, job_seconds, trace
 from icl_contrastive.report.reference import differences, subject
 
 from .results import CLAIMS, ROOT, TEXTS, write_results
-from .synthetic import FIGURES, write
+from .synthetic import FIGURES, TABLES, write, write_tables
 
 STATISTICS = {"level": 0.05, "confidence": 0.95, "resamples": 99}
 
@@ -232,7 +232,7 @@ def test_the_paper_s_prompt_is_compared_with_prompts_as_long(
 ) -> None:
     """And of the layer that the scorecard looks at."""
     template = (TEXTS / f"{figure}.rst").read_text("utf-8")
-    numbers = defaultdict(lambda: "1")
+    numbers: dict[str, str] = defaultdict(lambda: "1")
     shown = results.experiment.config
     own = shown["figures"][figure]
     for change, compared in (
@@ -240,9 +240,22 @@ def test_the_paper_s_prompt_is_compared_with_prompts_as_long(
         ({"setting": n}, False),
         ({"variant": "softmax_lr0.005"}, False),
     ):
-        config = shown | {"figures": {figure: own | change}}
+        config = {**shown, "figures": {figure: {**own, **change}}}
         body = write_caption(template, figure, config, numbers).body
         assert ("that the paper quotes" in body) == compared
+
+
+def test_the_smallest_experiment_has_captions(results: Results, tmp_path: Path) -> None:
+    tables = write_tables(tmp_path, runs=1, prompts=1, repeats=1, epochs=1)
+    experiment = results.experiment
+    config = {**experiment.config, "runs": 1}
+    for figure, wanted in TABLES.items():
+        read = {name: tables[key] for name, key in wanted.items()}
+        if figure in FIGURES_WITH_CLAIMS:
+            read["claims"] = tmp_path / "no such table"
+        numbers = caption_numbers(figure, experiment.figure(figure), read)
+        template = (TEXTS / f"{figure}.rst").read_text("utf-8")
+        assert "1 runs" not in words(write_caption(template, figure, config, numbers).body)
 
 
 def test_the_error_of_a_single_d_r_has_no_trend(results: Results, tmp_path: Path) -> None:
