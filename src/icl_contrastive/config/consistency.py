@@ -223,7 +223,7 @@ def _figure(experiment: Experiment, name: str) -> Iterator[str]:
     key, figure = f"figures.{name}", experiment.figures[name]
     if "setting" not in figure:
         return  # it shows a whole table
-    setting, tables = figure["setting"], FIGURE_TABLES[name]
+    setting = figure["setting"]
     yield from _setting(experiment, f"{key}.setting", setting)
     if name == "figure_5":
         for panel in ("regularized", "augmented", "negative"):

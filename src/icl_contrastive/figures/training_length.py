@@ -55,6 +55,7 @@ def draw(config: Config, training_length: Table) -> Figure:
                 if np.isfinite(rows.array(column)).all():
                     draw_curve(axes, rows, "epoch", column, "run", color=color, linestyle=line)
                     named |= {name: line} if name else {}
+            axes.axvline(config["epochs"][setting], color=color, lw=0.7, linestyle=":", zorder=0)
         if logarithmic:
             use_log_scale(axes)
         else:
@@ -64,8 +65,6 @@ def draw(config: Config, training_length: Table) -> Figure:
                 [Line2D([], [], color=style.DARK_GREY, linestyle=line) for line in named.values()],
                 list(named),
             )
-        for color, setting in zip(_COLORS, settings, strict=False):
-            axes.axvline(config["epochs"][setting], color=color, lw=0.7, linestyle=":", zorder=0)
         axes.set_title(title)
         axes.margins(x=0 if training_length.rows["epoch"].nunique() > 1 else 0.1)
     for axes in panels[-1]:
