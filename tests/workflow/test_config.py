@@ -84,7 +84,8 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ({"variants/softmax/model": "linear"}, ["variants.softmax.model"], "one of softmax, regul"),
     ({"variants/softmax/alpha": 0.1}, ["variants.softmax.alpha"], "unknown key"),
     ({"variants/softmax/learning_rate": 0}, ["variants.softmax.learning_rate"], "above 0"),
-    ({"variants/softmax/learning_rate": "3e-3"}, ["variants.softmax.learning_rate"], "1.0e-10"),
+    ({"variants/softmax/learning_rate": "3e-3"}, ["variants.softmax.learning_rate"], "3.0e-3)"),
+    ({"equivalence/tolerance": "1.5E10"}, ["equivalence.tolerance"], "write 1.5e+10)"),
     ({"variants/softmax/settings": []}, ["variants.softmax.settings"], "at least one"),
     ({"variants/softmax/attention": "soft"}, ["variants.softmax.attention"], "kernel, exact"),
     ({"variants/negative/k": 0}, ["variants.negative.k"], "0 is not allowed"),
@@ -334,6 +335,21 @@ BROKEN: list[tuple[Config, list[str], str]] = [
         ["training_length.variant"],
         "which has random features",
     ),
+    # text that looks like what is allowed, as all that is nested in --config is
+    ({"settings/n15/epochs": "4"}, ["settings.n15.epochs"], "'4' is not allowed; must be an integer"),
+    ({"settings/n15/epochs": "4"}, ["settings.n15.epochs"], "in a file (--configfile) rather than"),
+    ({"variants/negative/k": ["1"]}, ["variants.negative.k[0]"], "write it without quotes"),
+    ({"variants/negative/beta": "0.1"}, ["variants.negative.beta"], "write it without quotes"),
+    ({"pretraining/omega": "4"}, ["pretraining.omega"], "kept, per_epoch, per_step"),
+    ({"task/d_y": "1"}, ["task.d_y"], "must be 1, not text: write it without quotes"),
+    ({"variants/softmax": "null"}, ["variants.softmax"], "write it without quotes"),
+    # names that Snakemake takes for a rule that feeds itself
+    ({f"variants/{'a' * 20}": SLOW}, [f"variants.{'a' * 20}"], "must not end in the same letters"),
+    (
+        {f"settings/b{'ab' * 25}": {"demonstrations": 2, "prompts": 1, "epochs": 1}},
+        [f"settings.b{'ab' * 25}"],
+        "20 times",
+    ),
     # several at once
     (
         {"runs": 0, "features/d_r": 0, "variants/negative/beta": -1},
@@ -358,6 +374,64 @@ def test_a_broken_config_is_told_by_key_value_and_what_is_allowed(
         written = key.replace("\n", "\\x0a")
         assert any(line.startswith((f"{written}:", f"{written},")) for line in found), found
     assert says in "\n".join(found)
+
+
+def test_what_is_text_only_is_not_told_to_be_written_without_quotes(config: Config) -> None:
+    change(config, {"pretraining": "5", "runs": "true", "seed": "ten", "test_prompts": ""})
+    assert not re.search("quotes|YAML", "\n".join(problems(config)))
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("variants/softmax/settings", "null is not allowed; must be a list of at least one value"),
+        ("settings", "null is not allowed; must be a mapping of keys to values, at least one"),
+        ("settings/n15/prompts", "null is not allowed; must be an integer of at least 1"),
+        ("pretraining/epochs", "null is not allowed; must be an integer of at least 1"),
+        ("features", "null is not allowed; must be a mapping of keys to values"),
+        ("figures/figure_8/variant", "null is not allowed; must be text"),
+        ("variants/another", "null is not allowed; must be a mapping of keys to values"),
+    ],
+)
+def test_a_null_is_told_in_one_line_where_it_takes_nothing_away(
+    config: Config, key: str, says: str
+) -> None:
+    base = copy.deepcopy(config)
+    *above, last = key.split("/")
+    part = config
+    for name in above:
+        part = part[name]
+    part[last] = None
+    with pytest.raises(ConfigError) as error:
+        read_experiment(config, SCHEMA, base)
+    assert error.value.problems == [
+        f"{key.replace('/', '.')}: {error.value.problems[0].partition(': ')[2]}"
+    ]
+    assert says in error.value.problems[0]
+
+
+def test_a_null_takes_away_what_may_be_missing(config: Config) -> None:
+    base = copy.deepcopy(config)
+    taken = [
+        *("variants/softmax_elu", "figures/families", "controls", "figures/controls"),
+        *(
+            "families/trained",
+            "families/compared/sderf",
+            "variants/softmax_oprf/features/projection",
+        ),
+    ]
+    without = copy.deepcopy(config)
+    change(without, dict.fromkeys(taken))
+    for key in taken:
+        *above, last = key.split("/")
+        part = config
+        for name in above:
+            part = part[name]
+        part[last] = None
+    experiment = read_experiment(config, SCHEMA, base)
+    assert experiment.config == read_experiment(without, SCHEMA).config
+    assert "softmax_elu" not in experiment.variants
+    assert len(problems(config)) == len(taken)  # in config.yaml itself it may be a slip
 
 
 def test_a_sound_config_has_no_problem(config: Config) -> None:
@@ -712,6 +786,16 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("seed: 2001-13-45\n", "seed: '2001-13-45' cannot be read, in config.yaml: month must be"),
         ("task: {d_x: !!int x}\n", "task.d_x: 'x' cannot be read"),
         (f"runs: {'9' * 5000}\n", "runs: '99999"),
+        (
+            "runs: 1:30\n",
+            "runs: 1:30 is not allowed, in config.yaml; YAML reads it as 90: write that",
+        ),
+        (
+            "task: {d_x: -0777}\n",
+            "task.d_x: -0777 is not allowed, in config.yaml; YAML reads it as -511",
+        ),
+        ("equivalence: {tolerance: 1:30.5}\n", "YAML reads it as 90.5"),
+        ("variants: {a: {settings: [015]}}\n", "variants.a.settings[0]: 015 is not allowed"),
         ("seed: !kind 3\n", "seed: '3' cannot be read"),
         ("? [runs]\n: 3\n", "unhashable key"),
         ("<<: 3\n", "expected a mapping"),
@@ -805,3 +889,44 @@ def test_an_overriding_file_is_checked_too(
     assert done.returncode != 0
     assert "  runs: given twice, in lines 1 and 2 of override.yaml" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "text", ["seed: 0\n", "runs: 10_000\nseed: 0x1F\n", "seed: '0777'\n", "a: 1.50\nb: 00:x\n"]
+)
+def test_numbers_that_are_what_they_look_like_are_read(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    check_file(path)
+
+
+def test_a_file_takes_variants_and_figures_away(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "less.yaml"
+    path.write_text(
+        "variants: {softmax_elu: null}\nfamilies: {trained: null}\nfigures: {figure_8: null}\n",
+        encoding="utf-8",
+    )
+    plan = project.make("--dry-run", "--configfile", path)
+    assert "softmax_oprf" in plan
+    assert not re.search(r"softmax_elu|figure_8|family_training", plan)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "last"),
+    [
+        (("--config", "runs"), "Config entries have to be defined as name=value pairs"),
+        (("--configfile", "nowhere.yaml"), "No such file or directory: 'nowhere.yaml'"),
+        (("--configfile", "workflow"), "Is a directory: 'workflow'"),
+        (("--configfile", "latin-1.yaml"), "UnicodeDecodeError: 'utf-8' codec can't decode byte"),
+        (("--configfile", "utf-16.yaml"), "UnicodeDecodeError: 'utf-8' codec can't decode byte"),
+    ],
+)
+def test_what_snakemake_reads_before_the_workflow_is_told_last(
+    project: Project, arguments: tuple[str, str], last: str
+) -> None:
+    """As the README says: no file of the project has been read by then."""
+    for encoding in ("latin-1", "utf-16"):
+        (project.root / f"{encoding}.yaml").write_text("# é\nruns: 3\n", encoding=encoding)
+    done = project.snakemake("--dry-run", *arguments)
+    assert done.returncode != 0
+    assert last in done.stdout.strip().splitlines()[-1]

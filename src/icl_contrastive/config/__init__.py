@@ -11,7 +11,13 @@ from typing import Any
 
 from icl_contrastive.config.consistency import disagreements
 from icl_contrastive.config.experiment import FIGURE_TABLES, Cell, Experiment, Variant
-from icl_contrastive.config.schema import ConfigError, check_file, problems, with_defaults
+from icl_contrastive.config.schema import (
+    ConfigError,
+    check_file,
+    problems,
+    with_defaults,
+    without_nulls,
+)
 
 __all__ = [
     "FIGURE_TABLES",
@@ -24,12 +30,20 @@ __all__ = [
 ]
 
 
-def read_experiment(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Experiment:
+def read_experiment(
+    config: Mapping[str, Any], schema: Mapping[str, Any], base: Mapping[str, Any] | None = None
+) -> Experiment:
     """The experiment that a config describes, under the schema in ``workflow/schemas``.
+
+    Args:
+        config: as its files and the command line say.
+        schema: what a config may say.
+        base: the config that it overrides, of which a null takes a key away.
 
     Raises ConfigError with every problem found: those of single keys, or, if there are none, those
     of keys that do not agree.
     """
+    config = without_nulls(config, base or {}, schema)
     if found := problems(config, schema):
         raise ConfigError(found)
     experiment = Experiment(with_defaults(config, schema))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product
@@ -21,6 +22,9 @@ from icl_contrastive.config.roles import (
     like,
 )
 from icl_contrastive.config.schema import as_list, listed, meant, one_of, show
+
+_PERIODIC = re.compile(r"(.+)\1{19}$")
+"""The end of a name that Snakemake takes for a rule that feeds itself, without end."""
 
 
 def disagreements(experiment: Experiment) -> Iterator[str]:
@@ -67,6 +71,13 @@ def _names(experiment: Experiment) -> Iterator[str]:
         if count > 1:
             keys = listed(f"variants.{entry}" for entry, names in owners.items() if name in names)
             yield f"{keys}: {count} variants are named {name!r}; names must differ"
+    for key, names in [("settings", {n: [n] for n in experiment.settings}), ("variants", owners)]:
+        for entry, several in names.items():
+            if any(map(_PERIODIC.search, several)):
+                yield (
+                    f"{key}.{entry}: the name is not allowed; must not end in the same letters 20 "
+                    "times, which Snakemake takes for endless"
+                )
     for name in experiment.settings:
         other = name.removesuffix("_matrices").removesuffix("_closed_forms")
         if other != name and other in experiment.settings:

@@ -7,8 +7,9 @@ machine, a compilation and Snakemake beside the step take.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,79 @@ class Need:
     def runtime(self) -> int:
         """Time to ask for, in minutes."""
         return math.ceil((STARTUP_S + TIME_MARGIN * self.seconds) / 60)
+
+
+def jobs(experiment: Experiment) -> Iterator[tuple[str, Need]]:
+    """Every job with what it needs, those of `ablations` included and figures as one of tables."""
+
+    def each(
+        estimate: Callable[[Experiment, Job], Need],
+        job: Callable[..., str],
+        names: Iterable[object],
+    ) -> Iterator[tuple[str, Need]]:
+        for name in names:
+            need = estimate(experiment, json.loads(job(*str(name).split("/"))))
+            yield f"{job.__name__} {name}", need
+
+    measured, longer = experiment.approximation_settings, experiment.long_settings
+    yield from each(data, experiment.data, experiment.settings)
+    yield from each(pretrain, experiment.pretrain, experiment.cells)
+    yield from each(equivalence, experiment.equivalence, experiment.dual_cells)
+    yield from each(approximation, experiment.approximation, measured)
+    yield from each(attention_errors, experiment.attention_errors, measured)
+    yield from each(families, experiment.families, experiment.family_settings)
+    yield from each(controls, experiment.controls, experiment.control_settings)
+    yield from each(pretrain, experiment.long_training, longer)
+    yield from each(training_length, experiment.training_length, longer)
+    yield from each(pretrain, experiment.ablation_training, experiment.ablations)
+    yield from each(ablation, experiment.ablation, experiment.ablations)
+    yield "tables", tables(experiment, {})
+
+
+def size_problem(experiment: Experiment, memory_mb: float) -> str | None:
+    """What to tell a user one of whose jobs takes more than twice that memory; None if none does.
+
+    What is estimated may be half of that in truth.
+    """
+    name, need = largest(experiment)
+    if need.data_mb <= 2 * memory_mb:
+        return None
+    key, number = max(_integers(experiment.config), key=lambda one: one[1])
+    return (
+        f"{key}: {number} is not allowed; must be less, or another large number of the config: the "
+        f"job {name!r} would take some {need.data_mb / 1000:,.0f} GB of memory, and this machine "
+        f"has {memory_mb / 1000:,.0f}"
+    )
+
+
+def size_warning(experiment: Experiment, memory_mb: float) -> str | None:
+    """What a run takes, where that is more than that memory or a day of a processor."""
+    _, need = largest(experiment)
+    days = sum(need.seconds for _, need in jobs(experiment)) / 86_400
+    if days <= 1 and need.data_mb <= memory_mb:
+        return None
+    return (
+        f"This config asks for some {days:,.1f} days of processor time, and for "
+        f"{need.data_mb / 1000:,.1f} GB of memory for its largest job."
+    )
+
+
+def largest(experiment: Experiment) -> tuple[str, Need]:
+    """The job that takes most memory, and its need."""
+    return max(jobs(experiment), key=lambda one: one[1].data_mb)
+
+
+def _integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    """The integers of a config by their key, but for the seed."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if (key, name) != ("", "seed"):
+                yield from _integers(inner, f"{key}.{name}".removeprefix("."))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _integers(inner, key)
+    elif isinstance(value, int):
+        yield key, value
 
 
 def data(experiment: Experiment, job: Job) -> Need:

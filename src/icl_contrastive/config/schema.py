@@ -33,6 +33,9 @@ LARGEST_INTEGER = 2**63 - 1
 MOST_VALUES = 1_000_000
 """In a config file, with its aliases written out."""
 
+_ANOTHER_NUMBER = re.compile(r"[-+]?(0[0-7_]+|[0-9_.:]+:[0-9_.:]+)")
+"""What YAML 1.1 reads in base 8 or 60: 0777 as 511, 1:30 as 90."""
+
 
 class ConfigError(ValueError):
     """A config that cannot be run; the message has one line for each problem."""
@@ -57,8 +60,9 @@ def check_file(path: str | Path) -> None:
     """Raise ConfigError for what a config file no longer shows once it is read.
 
     These are a key given twice, of which YAML readers keep one without a word, a value that
-    contains itself, aliases that grow beyond all bounds, values that Snakemake's reader would run
-    as Python, and a file that cannot be read or is no YAML.
+    contains itself, aliases that grow beyond all bounds, numbers that YAML does not read as they
+    look, values that Snakemake's reader would run as Python, and a file that cannot be read or is
+    no YAML.
     """
     import yaml
 
@@ -97,9 +101,15 @@ def check_file(path: str | Path) -> None:
                 yield from walk(value, here, (*above, node))
         else:
             try:
-                yaml.SafeLoader("").construct_object(node)
+                value = yaml.SafeLoader("").construct_object(node)
             except (ValueError, yaml.YAMLError) as error:
                 yield f"{at}: {show(node.value)} cannot be read, in {path.name}: {_brief(error)}"
+            else:
+                if isinstance(value, int | float) and _ANOTHER_NUMBER.fullmatch(node.value):
+                    yield (
+                        f"{at}: {node.value} is not allowed, in {path.name}; YAML reads it as "
+                        f"{value}: write that, or quotes around it if it is text"
+                    )
         sizes[id(node)] = 1 + sum(sizes.get(id(value), 0) for value in inner)
 
     problems = list(walk(root, "", ()))
@@ -119,6 +129,36 @@ def check_file(path: str | Path) -> None:
 
 def _brief(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def without_nulls(
+    config: Mapping[str, Any], base: Mapping[str, Any], schema: Schema
+) -> dict[str, Any]:
+    """Copy of a config without what a null takes away of the one that it overrides.
+
+    Only what may be missing and has no default can be taken away: a name that the user chooses, a
+    figure, an optional section. Any other null stays, for the schema to refuse.
+
+    Args:
+        config: with the overrides.
+        base: the config that is overridden.
+        schema: of both.
+    """
+
+    def keep(value: Any, base: Any, part: Schema) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(base, Mapping):
+            return value
+        own, others = part.get("properties", {}), part.get("additionalProperties") or {}
+        kept = {}
+        for key, inner in value.items():
+            known = _resolve(own.get(key, others), schema)
+            needed = key in part.get("required", ()) or "default" in known or not known
+            if inner is not None or needed or base.get(key) is None:
+                kept[key] = keep(inner, base.get(key), known)
+        return kept
+
+    kept: dict[str, Any] = keep(config, base, schema)
+    return kept
 
 
 def with_defaults(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
@@ -207,11 +247,7 @@ def _explain(error: ValidationError, schema: Schema) -> Iterator[str]:
                 missing = _resolve(here.get("properties", {}).get(name, {}), schema)
                 yield f"{below}{name}: missing; must be there, {_allowed(missing)}"
     else:
-        hint = ""
-        if error.validator == "type" and _looks_like_a_number(value):
-            hint = ", not text"
-            if "e" in value.lower():
-                hint += " (YAML takes 1e-10 for text: write 1.0e-10)"
+        hint = _not_text(value, here) if error.validator in ("type", "const") else ""
         yield f"{key or 'config'}: {show(value)} is not allowed; must be {_allowed(here)}{hint}"
 
 
@@ -222,12 +258,33 @@ def _resolve(part: Schema, schema: Schema) -> Schema:
     return {**definition, **{key: value for key, value in part.items() if key != "$ref"}}
 
 
-def _looks_like_a_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return isinstance(value, str)
+_ALLOWED_BY_TAG = {
+    "int": {"integer", "number"},
+    "float": {"number"},
+    "bool": {"boolean"},
+    "null": {"object"},  # to take it away
+}
+
+
+def _not_text(value: Any, part: Schema) -> str:
+    """What to do about text that looks like what the part of the schema allows."""
+    import yaml
+
+    types = {*as_list(part.get("type", "integer" if "const" in part else "object"))}
+    if not isinstance(value, str) or not value:
+        return ""
+    power = re.fullmatch(r"([-+]?\d+)(\.\d*)?[eE]([-+]?\d+)", value, re.ASCII)
+    if "number" in types and power:
+        number = f"{power[1]}{power[2] or '.0'}e{int(power[3]):+d}"
+        return f", not text (YAML takes {value} for text: write {number})"
+    resolver: Any = yaml.SafeLoader("")
+    tag = resolver.resolve(yaml.ScalarNode, value, (True, False)).rpartition(":")[2]
+    if types.isdisjoint(_ALLOWED_BY_TAG.get(tag, ())):
+        return ""
+    return (
+        ", not text: write it without quotes, and in a file (--configfile) rather than inside "
+        "--config 'key={…}', which Snakemake reads as text"
+    )
 
 
 def _allowed(part: Schema) -> str:
@@ -289,5 +346,5 @@ def as_list(value: Any) -> list[Any]:
 
 def show(value: Any, limit: int = 80) -> str:
     """The value as Python writes it, cut to a line."""
-    text = repr(dict(value) if isinstance(value, Mapping) else value)
+    text = "null" if value is None else repr(dict(value) if isinstance(value, Mapping) else value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
