@@ -331,9 +331,10 @@ ROWS = [
     ),
     Row(
         "A relocated folder",
-        "project and results moved",
+        "project and results moved, together",
         1,
-        "Nothing runs again.",
+        "Nothing runs again. Nor where results lie outside the project, or below a folder of it as "
+        "with `make smoke`, and either is moved or mounted elsewhere.",
         NOTHING,
         f"{RERUNS}::test_a_move_reruns_nothing",
     ),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ..project import ROOT, Project
+from ..project import ROOT, SMOKE, Project
 
 HASHED, TORCH = (
     [line.split() for line in (ROOT / name).read_text("utf-8").replace("\\\n", "").splitlines()]
@@ -51,7 +55,50 @@ def test_whatever_is_the_same_on_every_machine_has_hashes() -> None:
     assert [words[0].partition("==")[0] for words in TORCH] == ["torch"]
 
 
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+def test_the_same_versions_of_python_are_named_everywhere() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        classifiers = tomllib.load(file)["project"]["classifiers"]
+    assert classifiers == [f"Programming Language :: Python :: {python}" for python in PYTHONS]
+    readme, makefile = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "Makefile")
+    )
+    assert f"Python {', '.join(PYTHONS[:-1])} or {PYTHONS[-1]}, git and make" in readme
+    assert f"any Python from {PYTHONS[0]} to {PYTHONS[-1]};" in makefile
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        ((3, 10, 9), "Python 3.11 or newer is needed"),
+        ((3, 11, 0), ""),
+        ((3, 13, 9), ""),
+        ((3, 14, 0), "is newer than 3.13: some packages have no build for it"),
+    ],
+)
+def test_make_tells_of_a_python_that_is_not_supported(
+    tmp_path: Path, version: tuple[int, int, int], says: str
+) -> None:
+    for name in ("Makefile", "requirements.lock", "torch.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"  # one that says it is of that version, and installs nothing
+    asks = f"import sys; sys.version_info = {version}"
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} -c "{asks}; $2"\nexit 1\n',
+        encoding="utf-8",
+    )
+    python.chmod(0o755)
+    command = ["make", "--no-print-directory", f"PYTHON={python}", ".venv/ready"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    told = done.stderr.partition("make: ***")[0]
+    assert says in told
+    assert bool(told) == bool(says)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
 def test_the_lock_has_whatever_the_project_asks_for(python: str) -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
@@ -66,6 +113,50 @@ def test_the_conda_environment_is_that_of_the_lock() -> None:
     packages = environment["dependencies"][-1]["pip"]
     for package in map(Requirement, packages):
         assert str(package.specifier) == locked(package.name, PYTHON_311), package
+
+
+@pytest.fixture
+def other_python(tmp_path: Path) -> Path:
+    """A folder for PATH, with a python that has nothing of the project."""
+    program = tmp_path / "bin/python"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho another python >&2\nexit 9\n", encoding="utf-8")
+    program.chmod(0o755)
+    return program.parent
+
+
+DATA = "results/data/n31.safetensors"
+
+
+@pytest.mark.parametrize("method", ["apptainer", "env-modules"])
+def test_jobs_that_no_deployment_gives_an_environment_have_that_of_snakemake(
+    tmp_path: Path, other_python: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setenv("PATH", f"{other_python}:{os.environ['PATH']}")
+    project = Project.copy(tmp_path / "project")
+    project.make(DATA, *SMOKE, "--software-deployment-method", method)
+    assert (project.root / DATA).exists()
+
+
+def test_a_job_with_an_environment_of_its_own_has_the_python_of_that(
+    tmp_path: Path, other_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a module, as clusters have them: whatever it puts first on PATH."""
+    project = Project.copy(tmp_path / "project")
+    with project.edited(
+        "workflow/rules/data.smk",
+        '    conda:\n        "../envs/python.yaml"\n',
+        '    envmodules: "any/1"\n',
+    ):
+        project.make(DATA, *SMOKE, "--forceall")
+        loads = f'() {{ if [ "$1" = load ]; then PATH="{other_python}:$PATH"; fi; }}'
+        monkeypatch.setenv("BASH_FUNC_module%%", loads)
+        done = project.snakemake(
+            DATA, *SMOKE, "--forceall", "--software-deployment-method", "env-modules"
+        )
+    assert done.returncode != 0
+    log = project.root / "results/logs/data/n31.log"
+    assert log.read_text(encoding="utf-8") == "another python\n"
 
 
 def test_snakemake_finds_nothing_to_complain_about(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import pytest
 from icl_contrastive.closure import import_closure
 from icl_contrastive.config import FIGURE_TABLES
 
-from ..project import ROOT, SMOKE, Project
+from ..project import NOTHING, ROOT, SMOKE, Project
 
 Outdated = Callable[..., dict[str, str]]
 
 FAMILY_TABLES = ("tables/families", "tables/family_closed_forms", "tables/family_requirements")
+DATA = "results/data/n31.safetensors"
 LAST = {"tables/claims", "manifest"}
 """What hangs on nearly everything."""
 
@@ -77,6 +78,49 @@ def test_a_move_reruns_nothing(smoke: Project, tmp_path: Path) -> None:
     moved = Project(tmp_path / "elsewhere")
     shutil.copytree(smoke.root, moved.root)
     assert moved.outdated(*SMOKE) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("project", "project/results/smoke"), ("a/b/project", "a/b/project/results/smoke")),
+        (("project", "disk/work"), ("a/b/project", "disk/work")),
+        (("project", "disk/work"), ("project", "a/b/work")),
+    ],
+    ids=["as make smoke has them", "the project", "the results"],
+)
+def test_a_move_reruns_nothing_of_results_that_lie_apart(
+    tmp_path: Path, before: tuple[str, str], after: tuple[str, str]
+) -> None:
+    """Another mount of a folder shows as a move of it."""
+    old, new = ([tmp_path / name for name in names] for names in (before, after))
+    Project.copy(old[0]).make(DATA, *SMOKE, "--directory", old[1])
+    for source, target in zip(old, new, strict=True):
+        if not target.exists():
+            target.parent.mkdir(parents=True)
+            source.rename(target)
+    moved, there = Project(new[0]), (DATA, *SMOKE, "--directory", new[1])
+    assert moved.outdated(*there) == {}
+    with moved.appended("src/icl_contrastive/tasks.py", "# an edit"):
+        assert set(moved.outdated(*there)) == {"data/n31"}
+
+
+def test_results_that_are_put_apart_are_not_made_again(smoke: Project, tmp_path: Path) -> None:
+    apart = tmp_path / "disk/work"
+    for name in ("results", ".snakemake"):
+        shutil.copytree(smoke.root / name, apart / name)
+    there = (*SMOKE, "--directory", apart)
+    assert smoke.outdated(*there) == {}
+    with smoke.appended("src/icl_contrastive/figures/figure_5.py", "# an edit"):
+        assert set(smoke.outdated(*there)) == {"figures/figure_5", "manifest"}
+
+
+def test_a_restriction_to_times_is_warned_of(smoke: Project) -> None:
+    warning = "a changed config or program is not noticed"
+    output = smoke.make("--dry-run", *SMOKE, "--config", "seed=1", "--rerun-triggers", "mtime")
+    assert NOTHING in output
+    assert output.count(warning) == 1
+    assert warning not in smoke.make("--dry-run", *SMOKE)
 
 
 @pytest.mark.parametrize(

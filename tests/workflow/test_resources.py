@@ -11,10 +11,16 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from icl_contrastive.config import Experiment, estimates, read_experiment
 
 from ..project import ROOT, SMOKE, Project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project.copy(tmp_path_factory.mktemp("resources") / "project")
 
 
 def declared(project: Project, *arguments: str) -> pd.DataFrame:
@@ -188,3 +194,64 @@ def test_larger_experiments_ask_for_more(
     larger(key)(changed)
     before, after = need(experiment(base)), need(experiment(changed))
     assert {name for name in more if getattr(after, name) > getattr(before, name)} == more
+
+
+def test_every_job_of_the_workflow_is_weighed(project: Project) -> None:
+    """Before a run, by what the rules ask for."""
+    asked = declared(project)["mem_mb"].astype(int)
+    merged, smoke = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        for name in ("config.yaml", SMOKE[1])
+    )
+    update_config(merged, smoke)
+    weighed = [need.mem_mb for _, need in estimates.jobs(experiment(merged))]
+    assert set(weighed) == set(asked)
+
+
+HUGE = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("runs", "test_prompts", "task.d_x", "settings.n15.prompts", "pretraining.epochs"),
+        *("settings.n31.demonstrations", "equivalence.epochs", "approximation.repeats"),
+        *("approximation.draws", "approximation.d_r", "families.d_r", "ablations.runs"),
+    ],
+)
+def test_a_config_that_no_machine_has_the_memory_for_is_refused_by_its_key(
+    config: dict[str, Any], key: str
+) -> None:
+    *above, last = key.split(".")
+    part = changed = deepcopy(config)
+    for name in above:
+        part = part[name]
+    part[last] = [*part[last], HUGE] if isinstance(part[last], list) else HUGE
+    told = estimates.size_problem(experiment(changed), memory_mb=24_000)
+    assert told is not None
+    assert told.startswith(f"{key}: {HUGE} is not allowed; must be less")
+    assert "GB of memory, and this machine has 24" in told
+
+
+def test_what_takes_days_or_much_memory_is_told(config: dict[str, Any]) -> None:
+    one = experiment(config)
+    assert estimates.size_problem(one, memory_mb=1000) is None
+    assert estimates.size_warning(one, memory_mb=1000) is None
+    assert estimates.size_warning(one, memory_mb=500) is not None
+    longer = config | {"pretraining": {"epochs": 5000}}
+    told = estimates.size_warning(experiment(longer), memory_mb=24_000)
+    assert told is not None
+    assert re.fullmatch(r"This config asks for some \d\.\d days of processor time, .*", told)
+
+
+def test_a_run_that_cannot_fit_ends_before_any_job(project: Project) -> None:
+    huge = ("--dry-run", "--config", f"runs={HUGE}")
+    done = project.snakemake(*huge)
+    assert done.returncode != 0
+    assert f"error: the config is not valid\n  runs: {HUGE} is not allowed" in done.stdout
+    # Elsewhere there may be the memory for it.
+    elsewhere = project.snakemake(
+        *huge, "--executor", "cluster-generic", "--cluster-generic-submit-cmd", "x", "--jobs", "1"
+    )
+    assert "is not allowed" not in elsewhere.stdout
+    assert "days of processor time" in elsewhere.stdout

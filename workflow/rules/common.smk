@@ -2,19 +2,24 @@
 that Python is run."""
 
 import json
+import math
 import os
 import re
 import shlex
+import shutil
 import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
-from snakemake.io import flag
+from snakemake.io import flag, sourcecache_entry
 from snakemake.iocontainers import Wildcards
+from snakemake.logging import logger
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
+from snakemake.settings.enums import RerunTrigger
 from snakemake.settings.types import DAGSettings
+from snakemake_interface_executor_plugins.settings import ExecMode
 
 PROJECT = Path(os.path.realpath(workflow.current_basedir)).parents[1]
 SOURCE = PROJECT / "src"
@@ -51,14 +56,35 @@ def checked_file(name):
 
 def checked_experiment(config):
     """The experiment that the config describes; an invalid one ends the run here."""
-    schema = PROJECT / "workflow" / "schemas" / "config.schema.yaml"
+    schema, base = (
+        yaml.safe_load((PROJECT / name).read_text(encoding="utf-8"))
+        for name in ("workflow/schemas/config.schema.yaml", "config.yaml")
+    )
     try:
-        experiment = read_experiment(config, yaml.safe_load(schema.read_text(encoding="utf-8")))
+        experiment = read_experiment(config, schema, base)
+        check_size(experiment)
     except ConfigError as error:
         sys.exit(str(error))
     trained = {experiment.features(variant)["family"] for variant in experiment.variants}
     own_code(*sorted(trained))
     return experiment
+
+
+def check_size(experiment):
+    """Raise ConfigError for a job that cannot fit into this machine, and tell of a large run.
+
+    Jobs run elsewhere where Snakemake has been told how many (`jobs:` in a profile).
+    """
+    if workflow.exec_mode != ExecMode.DEFAULT:
+        return
+    here = workflow.resource_settings.nodes is None
+    memory_mb = (
+        1e-6 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if here else math.inf
+    )
+    if problem := estimates.size_problem(experiment, memory_mb):
+        raise ConfigError([problem])
+    if warning := estimates.size_warning(experiment, memory_mb):
+        logger.warning(warning)
 
 
 def any_of(names):
@@ -68,32 +94,32 @@ def any_of(names):
 
 @cache
 def code(module):
-    """Source files that a module of the package loads, as inputs: an edit reruns the step.
-
-    Relative where possible, so that a project that has moved is not run again.
-    """
-    return [as_input(path) for path in import_closure(f"icl_contrastive.{module}", SOURCE)]
+    """Source files that a module of the package loads, as inputs: an edit reruns the step."""
+    return [as_input(path, PROJECT) for path in import_closure(f"icl_contrastive.{module}", SOURCE)]
 
 
 def project_file(name):
     """A file of the project as an input."""
-    return as_input(PROJECT / name)
+    return as_input(PROJECT / name, PROJECT)
 
 
 def project_files(pattern):
     """The files of the project that match a pattern as inputs."""
-    return [as_input(path) for path in sorted(PROJECT.glob(pattern))]
+    return [as_input(path, PROJECT) for path in sorted(PROJECT.glob(pattern))]
 
 
-def as_input(path):
-    """A path as Snakemake is told it, relative where possible.
+def as_input(path, root):
+    """A path as Snakemake is told it: relative, and one outside the working directory recorded as
+    what it is below its root, so that neither a project nor results that have moved are run again.
 
     It is here, whatever storage the results are in and whatever prefix a module gives them: so it
     is marked as a path that has been dealt with. With `local()` its job would run nowhere but here.
     """
     here = os.path.realpath(os.getcwd())
-    path = os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
-    return flag(path, PATH_MODIFIER_FLAG)
+    told = flag(os.path.relpath(path, here), PATH_MODIFIER_FLAG)
+    return (
+        told if path.is_relative_to(here) else sourcecache_entry(told, str(path.relative_to(root)))
+    )
 
 
 @cache
@@ -105,9 +131,9 @@ def own_code(*families):
     folders = [os.getcwd(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     found = set()
     for name in filter(None, map(plug_in_module, families)):
-        for folder in folders:
+        for folder in map(Path, map(os.path.realpath, folders)):
             try:
-                found.update(map(as_input, import_closure(name, Path(os.path.realpath(folder)))))
+                found.update(as_input(path, folder) for path in import_closure(name, folder))
                 break
             except FileNotFoundError:
                 pass  # it may be in the next one, or an installed package
@@ -218,14 +244,38 @@ def caption_numbers(figure):
 # the workflow after this file: so it is lifted in the class. Without this line only more is rerun.
 DAGSettings.max_checksum_file_size = property(lambda _: sys.maxsize, lambda _, limit: None)
 
+
+@cache
+def told_triggers(triggers):
+    """Rerun triggers as they are, with a warning if a changed config may rerun nothing."""
+    if lacking := {RerunTrigger.PARAMS, RerunTrigger.INPUT, RerunTrigger.CODE} - triggers:
+        names = ", ".join(sorted(str(trigger) for trigger in lacking))
+        logger.warning(
+            f"Without the rerun triggers {names}, a changed config or program is not noticed: leave "
+            "--rerun-triggers out, also from profiles."
+        )
+    return triggers
+
+
+# They, too, reach the workflow after this file.
+DAGSettings.rerun_triggers = property(
+    lambda settings: told_triggers(frozenset(vars(settings)["rerun_triggers"])),
+    lambda settings, triggers: vars(settings).update(rerun_triggers=triggers),
+)
+
 # `python -m icl_contrastive…` in a rule is the interpreter that runs Snakemake, with the package
-# beside this file, whatever else is installed or on PYTHONPATH; for the rules of another workflow,
+# beside this file, whatever else is installed or on PYTHONPATH. A job whose deployment (conda, a
+# container, a module) puts another `python` first has that one; for the rules of another workflow,
 # `python` stays what it is. A prefix is no part of a rule: a project or an environment that has
 # moved is not run again.
-interpreter = "python" if workflow.deployment_settings.deployment_method else sys.executable
+deploys = "1" if workflow.deployment_settings.deployment_method else ""
+python_here = shutil.which("python") or ""
 shell.prefix(
     "set -euo pipefail; "
-    'python() {{ if [[ "${{*:1:2}}" != "-m icl_contrastive."* ]]; then command python "$@"; else '
+    'python() {{ if [[ "${{*:1:2}}" != "-m icl_contrastive."* ]]; then command python "$@"; return; fi; '
+    "local interpreter={sys.executable:q}; "
+    'if [[ -n "{deploys}" && ( "$(type -P python)" != {python_here:q} || ! -x "$interpreter" ) ]]; '
+    "then interpreter=python; fi; "
     "PYTHONSAFEPATH=1 PYTHONPATH={SOURCE:q}${{PYTHONPATH:+:$PYTHONPATH}} "
-    'command {interpreter:q} "$@"; fi; }}; '
+    'command "$interpreter" "$@"; }}; '
 )
