@@ -1,5 +1,5 @@
 # `make figures` turns config.yaml into every figure and table under results/.
-# PYTHON is any Python from 3.11 on; everything else is installed into .venv.
+# PYTHON is any Python from 3.11 to 3.13; everything else is installed into .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -77,6 +77,8 @@ clean:  ## delete all that can be made again; asks before it deletes results
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "Python 3.11 or newer is needed, and $(PYTHON) is older or missing: make PYTHON=/path/to/python" >&2; \
 	    exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
+	    echo "$(PYTHON) is newer than 3.13: some packages have no build for it, and need a C compiler" >&2
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
