@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -336,7 +337,7 @@ BROKEN: list[tuple[Config, list[str], str]] = [
         "which has random features",
     ),
     # text that looks like what is allowed, as all that is nested in --config is
-    ({"settings/n15/epochs": "4"}, ["settings.n15.epochs"], "'4' is not allowed; must be an integer"),
+    ({"settings/n15/epochs": "4"}, ["settings.n15.epochs"], "'4' is not allowed; must be an int"),
     ({"settings/n15/epochs": "4"}, ["settings.n15.epochs"], "in a file (--configfile) rather than"),
     ({"variants/negative/k": ["1"]}, ["variants.negative.k[0]"], "write it without quotes"),
     ({"variants/negative/beta": "0.1"}, ["variants.negative.beta"], "write it without quotes"),
@@ -350,6 +351,28 @@ BROKEN: list[tuple[Config, list[str], str]] = [
         [f"settings.b{'ab' * 25}"],
         "20 times",
     ),
+    # names that some file systems do not tell apart
+    ({"variants/Softmax": SLOW}, ["variants.Softmax"], "differs from 'softmax' in capitals alone"),
+    ({"settings/N15": {"demonstrations": 2, "prompts": 1}}, ["settings.N15"], "one file on some"),
+    # what is compared with itself
+    (
+        {"families/trained/variants": ["softmax", "softmax_oprf"]},
+        ["families.trained.variants"],
+        "'softmax' is compared with itself or there twice",
+    ),
+    (
+        {"figures/figure_5/negative/variants": ["negative", "negative_k1_beta0.1"]},
+        ["figures.figure_5.negative.variants"],
+        "'negative_k1_beta0.1' is compared with itself or there twice",
+    ),
+    (
+        {"figures/figure_5/augmented/base": "augmented_g1"},
+        ["figures.figure_5.augmented.variants"],
+        "'augmented_g1' is compared with itself",
+    ),
+    ({"figures/multitask/base": "n15_multitask"}, ["figures.multitask.base"], "with itself"),
+    # dates, as YAML has them
+    ({"seed": date(2001, 1, 1)}, ["seed"], "2001-01-01 is not allowed; must be an integer"),
     # several at once
     (
         {"runs": 0, "features/d_r": 0, "variants/negative/beta": -1},
@@ -898,6 +921,15 @@ def test_numbers_that_are_what_they_look_like_are_read(tmp_path: Path, text: str
     path = tmp_path / "config.yaml"
     path.write_text(text, encoding="utf-8")
     check_file(path)
+
+
+def test_a_json_file_with_tabs_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{\n\t"runs": 3,\n\t"seed":\t4\n}\n', encoding="utf-8")
+    check_file(path)
+    path.write_text('{\n\t"runs": 3,\n\t"runs": 4\n}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="given twice, in lines 2 and 3"):
+        check_file(path)
 
 
 def test_a_file_takes_variants_and_figures_away(project: Project, tmp_path: Path) -> None:

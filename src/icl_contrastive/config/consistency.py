@@ -71,6 +71,14 @@ def _names(experiment: Experiment) -> Iterator[str]:
         if count > 1:
             keys = listed(f"variants.{entry}" for entry, names in owners.items() if name in names)
             yield f"{keys}: {count} variants are named {name!r}; names must differ"
+    for key, every in (("settings", [*experiment.settings]), ("variants", [*counts])):
+        first: dict[str, str] = {}
+        for name in every:
+            if (other := first.setdefault(name.lower(), name)) != name:
+                yield (
+                    f"{key}.{name}: differs from {other!r} in capitals alone; must differ in more, "
+                    "since they are one file on some disks"
+                )
     for key, names in [("settings", {n: [n] for n in experiment.settings}), ("variants", owners)]:
         for entry, several in names.items():
             if any(map(_PERIODIC.search, several)):
@@ -183,6 +191,9 @@ def _families(experiment: Experiment) -> Iterator[str]:
         for name in trained["variants"]:
             role = WITH_FEATURES if base is None or not WITH_FEATURES.fits(base) else like(base)
             yield from _cell(experiment, f"{key}.variants", setting, name, role)
+        for name, count in Counter([trained["base"], *trained["variants"]]).items():
+            if count > 1:
+                yield f"{key}.variants: {name!r} is compared with itself; must be another variant"
 
 
 def _measured(experiment: Experiment, figure: str) -> Iterator[str]:

@@ -5,10 +5,13 @@ Every problem is one line: the key, its value, and what is allowed there.
 
 from __future__ import annotations
 
+import datetime
 import difflib
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +71,11 @@ def check_file(path: str | Path) -> None:
 
     path = Path(path)
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8")
+        with suppress(ValueError):  # Snakemake takes JSON, too, which may have tabs
+            json.loads(text)
+            text = text.replace("\t", " ")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError([f"{path.name}: cannot be read: {_brief(error)}"]) from None
     if not isinstance(root, yaml.MappingNode):
@@ -346,5 +353,7 @@ def as_list(value: Any) -> list[Any]:
 
 def show(value: Any, limit: int = 80) -> str:
     """The value as Python writes it, cut to a line."""
-    text = "null" if value is None else repr(dict(value) if isinstance(value, Mapping) else value)
+    if value is None or isinstance(value, datetime.date):  # as YAML has them
+        return str(value or "null")
+    text = repr(dict(value) if isinstance(value, Mapping) else value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
