@@ -159,5 +159,20 @@ def test_a_job_with_an_environment_of_its_own_has_the_python_of_that(
     assert log.read_text(encoding="utf-8") == "another python\n"
 
 
+def test_a_notebook_s_backend_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shell names one that is not installed here, which matplotlib does not even load with."""
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    project = Project.copy(tmp_path / "project")
+    rule = "workflow/rules/data.smk"
+    step = (project.root / rule).read_text(encoding="utf-8").partition('shell:\n        "')[2]
+    with project.edited(
+        rule, step, 'python -m icl_contrastive.figures.figure_8 --help > {output}"\n'
+    ):
+        project.make(DATA, *SMOKE)
+    assert "--trajectory" in (project.root / DATA).read_text(encoding="utf-8")
+
+
 def test_snakemake_finds_nothing_to_complain_about(tmp_path: Path) -> None:
     assert "good condition" in Project.copy(tmp_path / "project").make("--lint")

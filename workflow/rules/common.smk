@@ -264,7 +264,8 @@ DAGSettings.rerun_triggers = property(
 )
 
 # `python -m icl_contrastive…` in a rule is the interpreter that runs Snakemake, with the package
-# beside this file, whatever else is installed or on PYTHONPATH. A job whose deployment (conda, a
+# beside this file, whatever else is installed or on PYTHONPATH, and draws without a window, though a
+# notebook names a backend for its windows that matplotlib may not find here. A job whose deployment (conda, a
 # container, a module) puts another `python` first has that one; for the rules of another workflow,
 # `python` stays what it is. A prefix is no part of a rule: a project or an environment that has
 # moved is not run again.
@@ -276,6 +277,6 @@ shell.prefix(
     "local interpreter={sys.executable:q}; "
     'if [[ -n "{deploys}" && ( "$(type -P python)" != {python_here:q} || ! -x "$interpreter" ) ]]; '
     "then interpreter=python; fi; "
-    "PYTHONSAFEPATH=1 PYTHONPATH={SOURCE:q}${{PYTHONPATH:+:$PYTHONPATH}} "
+    "MPLBACKEND=agg PYTHONSAFEPATH=1 PYTHONPATH={SOURCE:q}${{PYTHONPATH:+:$PYTHONPATH}} "
     'command "$interpreter" "$@"; }}; '
 )
