@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from icl_contrastive.dual import DualProblem, descend, dual_problem
     from icl_contrastive.features import Family, build_family
     from icl_contrastive.features.base import ExponentialFeatures
+    from icl_contrastive.kernel_dual import (
+        Equivalence,
+        SoftmaxProblem,
+        check_equivalence,
+        descend_softmax,
+        softmax_problem,
+    )
     from icl_contrastive.tasks import sample_prompts
     from icl_contrastive.training import pretrain
     from icl_contrastive.variants import build_variant
@@ -29,14 +36,18 @@ if TYPE_CHECKING:
 
 _HOME = {
     "DualProblem": "dual",
+    "Equivalence": "kernel_dual",
     "ExponentialFeatures": "features.base",
     "Family": "features",
+    "SoftmaxProblem": "kernel_dual",
     "Variant": "variants.base",
     "Weights": "attention",
     "approximation_errors": "approximation",
     "build_family": "features",
     "build_variant": "variants",
+    "check_equivalence": "kernel_dual",
     "descend": "dual",
+    "descend_softmax": "kernel_dual",
     "dual_problem": "dual",
     "exact_attention": "attention",
     "kernel_attention": "attention",
@@ -45,18 +56,23 @@ _HOME = {
     "pretrain": "training",
     "project": "attention",
     "sample_prompts": "tasks",
+    "softmax_problem": "kernel_dual",
 }
 
 __all__ = [
     "DualProblem",
+    "Equivalence",
     "ExponentialFeatures",
     "Family",
+    "SoftmaxProblem",
     "Variant",
     "Weights",
     "approximation_errors",
     "build_family",
     "build_variant",
+    "check_equivalence",
     "descend",
+    "descend_softmax",
     "dual_problem",
     "exact_attention",
     "kernel_attention",
@@ -65,6 +81,7 @@ __all__ = [
     "pretrain",
     "project",
     "sample_prompts",
+    "softmax_problem",
 ]
 
 
