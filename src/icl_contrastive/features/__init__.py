@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from icl_contrastive.features.balanced import Balanced, BalancedOPRF, BalancedSDERF
 from icl_contrastive.features.elu import EluPlusOne
 from icl_contrastive.features.family import ExponentialFamily, Family, Statistics
 from icl_contrastive.features.hyperbolic import Hyperbolic
@@ -20,6 +21,9 @@ FAMILIES: dict[str, type[Family]] = {
     "trigonometric": Trigonometric,
     "oprf": OPRF,
     "sderf": SDERF,
+    "balanced": Balanced,
+    "balanced+oprf": BalancedOPRF,
+    "balanced+sderf": BalancedSDERF,
     "elu+1": EluPlusOne,
 }
 

@@ -26,6 +26,28 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 
+class Moments(NamedTuple):
+    """Mean, (d,), and covariance, (d, d), of keys or of queries.
+
+    The covariance is shrunk toward a multiple of I, the more the fewer tokens there are, so that it
+    can be inverted (Chen et al. 2010, "Shrinkage algorithms for MMSE covariance estimation", OAS).
+    """
+
+    mean: Array
+    covariance: Array
+
+    @classmethod
+    def of(cls, x: Array) -> Moments:
+        """Moments of tokens (n, d)."""
+        n, d = x.shape
+        mean = x.mean(0)
+        covariance = (x - mean).T @ (x - mean) / n
+        trace, square = np.trace(covariance), (covariance**2).sum()
+        above = (n + 1 - 2 / d) * (square - trace**2 / d)  # 0 for a multiple of I
+        share = min(1.0, ((1 - 2 / d) * square + trace**2) / above) if above > 0 else 1.0
+        return cls(mean, (1 - share) * covariance + share * trace / d * np.eye(d))
+
+
 @dataclass(frozen=True)
 class Statistics:
     """What a family may know of keys x and queries y before it is drawn.
@@ -33,16 +55,21 @@ class Statistics:
     Attributes:
         second_moment: Σ = E[zzᵀ] of z = x + y over all pairs of a key and a query,
             E[xxᵀ] + E[yyᵀ] + x̄ȳᵀ + ȳx̄ᵀ, (d, d).
+        keys: Mean and covariance of the keys alone; None if only Σ is known.
+        queries: likewise.
     """
 
     second_moment: Array
+    keys: Moments | None = None
+    queries: Moments | None = None
 
     @classmethod
     def of(cls, keys: npt.ArrayLike, queries: npt.ArrayLike) -> Statistics:
         """Statistics of keys (..., d) and queries (..., d), both as φ takes them."""
         x, y = (np.asarray(a, np.float64).reshape(-1, np.shape(a)[-1]) for a in (keys, queries))
         cross = np.outer(x.mean(0), y.mean(0))
-        return cls(x.T @ x / len(x) + y.T @ y / len(y) + cross + cross.T)
+        second_moment = x.T @ x / len(x) + y.T @ y / len(y) + cross + cross.T
+        return cls(second_moment, Moments.of(x), Moments.of(y))
 
 
 class Operations(NamedTuple):

@@ -74,7 +74,7 @@ def relative_estimates(
     statistics = Statistics.of(keys, queries)
     features = draws(family, repeats, d_r, statistics, keys.shape[-1])
     x, y = torch.from_numpy(keys), torch.from_numpy(queries)
-    estimates = (features(x) * features(y)).sum(-1)
+    estimates = features.kernel(x, y).diagonal(dim1=-2, dim2=-1)
     return np.asarray((estimates / (x * y).sum(-1).exp()).numpy())
 
 
