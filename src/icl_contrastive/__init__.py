@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         descend_softmax,
         softmax_problem,
     )
+    from icl_contrastive.requirements import Requirements, required_features
     from icl_contrastive.tasks import sample_prompts
     from icl_contrastive.training import pretrain
     from icl_contrastive.variants import build_variant
@@ -39,6 +40,7 @@ _HOME = {
     "Equivalence": "kernel_dual",
     "ExponentialFeatures": "features.base",
     "Family": "features",
+    "Requirements": "requirements",
     "SoftmaxProblem": "kernel_dual",
     "Variant": "variants.base",
     "Weights": "attention",
@@ -55,6 +57,7 @@ _HOME = {
     "predict": "attention",
     "pretrain": "training",
     "project": "attention",
+    "required_features": "requirements",
     "sample_prompts": "tasks",
     "softmax_problem": "kernel_dual",
 }
@@ -64,6 +67,7 @@ __all__ = [
     "Equivalence",
     "ExponentialFeatures",
     "Family",
+    "Requirements",
     "SoftmaxProblem",
     "Variant",
     "Weights",
@@ -80,6 +84,7 @@ __all__ = [
     "predict",
     "pretrain",
     "project",
+    "required_features",
     "sample_prompts",
     "softmax_problem",
 ]

@@ -21,12 +21,14 @@ class Heads(NamedTuple):
         keys: (..., n', d), likewise.
         values: (..., n', d_v), or None.
         attends: whether query t attends to key j, (..., n, n').
+        scale: the factor.
     """
 
     queries: Tensor
     keys: Tensor
     values: Tensor | None
     attends: Tensor
+    scale: float
 
     @property
     def leading(self) -> tuple[int, ...]:
@@ -43,7 +45,8 @@ class Heads(NamedTuple):
         if values is not None:
             values = values.reshape(-1, *values.shape[-2:])
         for i in range(len(queries)):
-            yield Heads(queries[i], keys[i], None if values is None else values[i], attends[i])
+            value = None if values is None else values[i]
+            yield Heads(queries[i], keys[i], value, attends[i], self.scale)
 
 
 def read_heads(
@@ -78,7 +81,7 @@ def read_heads(
     k = _for_all_heads(q, k, "keys")
     v = v if v is None else _for_all_heads(q, v, "values")
     root = scale**0.5
-    return Heads(root * q, root * k, v, _read_mask(mask, q, k))
+    return Heads(root * q, root * k, v, _read_mask(mask, q, k), scale)
 
 
 def _read(name: str, data: Data) -> Tensor:
