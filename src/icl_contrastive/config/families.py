@@ -32,6 +32,9 @@ FAMILIES: dict[str, Known] = {
     "oprf": Known(),
     "sderf": Known(),
     "elu+1": Known(projections=()),
+    "balanced": Known(),
+    "balanced+oprf": Known(),
+    "balanced+sderf": Known(),
 }
 
 
