@@ -26,6 +26,7 @@ from icl_contrastive.limits import FOLLOWED_PROMPTS, FULL_WIDTH_PROMPTS
 from icl_contrastive.provenance import origin
 from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
+from icl_contrastive.tables import MAY_BE_EMPTY
 from icl_contrastive.variants import Variant, build_variant
 
 log = logging.getLogger(__name__)
@@ -208,7 +209,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 f"{config['tolerance']:g}, relative; the first rows:\n{named}"
             )
         log.info("%d %s are off by %.3g at most, relative", len(rows), what, rows[error].max())
-    save_table(arguments.table, table)
+    save_table(arguments.table, table, MAY_BE_EMPTY["equivalence"])
     stacked = {name: np.stack([one[name] for one in trajectories]) for name in trajectories[0]}
     save_tensors(arguments.trajectory, stacked, config, origin(arguments.code))
 
