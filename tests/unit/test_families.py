@@ -232,6 +232,10 @@ def test_mild_pairs_are_at_least_one() -> None:
     assert (keys.tolist(), queries.tolist()) == ([0], [0])
 
 
+ONE_SWEEP: dict[str, Any] = {"run": 1, "prompt": 2, "repeats": 2, "d_r": [12], "shown": [12]}
+ONE_SWEEP |= {"normalization": "none"}
+
+
 def grown(folder: Path, name: str, factor: float) -> Path:
     """The layer trained with the paper's features, with weights that are so much larger."""
     tensors, made_by = load_tensors(folder / "positive.safetensors")
@@ -249,7 +253,7 @@ def test_the_sweep_has_numbers_where_features_overflow(folder: Path, tmp_path: P
             errors=tmp_path / "errors.csv",
             matrices=tmp_path / "matrices.csv",
         ),
-        layer_config("positive", run=1, prompt=2, repeats=2, d_r=[12], shown=[12]),
+        layer_config("positive", **ONE_SWEEP),
     )
     errors = pd.read_csv(tmp_path / "errors.csv")
     assert len(errors) == 4
@@ -267,7 +271,7 @@ def test_a_sweep_without_numbers_fails_and_writes_no_table(folder: Path, tmp_pat
                 errors=tmp_path / "errors.csv",
                 matrices=tmp_path / "matrices.csv",
             ),
-            layer_config("positive", run=1, prompt=2, repeats=2, d_r=[12], shown=[12]),
+            layer_config("positive", **ONE_SWEEP),
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -232,7 +232,7 @@ def test_a_missing_gpu_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
     done = run_apart(
         "pretrain",
         pretrain_config("softmax"),
-        data=folder / "data.safetensors",
+        inputs=folder / "data.safetensors",
         output=tmp_path / "x.safetensors",
         device="cuda",
     )
