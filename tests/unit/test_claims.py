@@ -13,6 +13,7 @@ import pytest
 import yaml
 from scipy import stats
 
+from icl_contrastive.artifacts import load_table
 from icl_contrastive.claims import COLUMNS, ClaimError, Evidence, evaluate, read_claims
 from icl_contrastive.claims.criteria import (
     CRITERIA,
@@ -30,9 +31,8 @@ from icl_contrastive.statistics import (
     smallest_p_value,
 )
 
-CLAIMS = yaml.safe_load(
-    (Path(__file__).parents[2] / "workflow" / "claims.yaml").read_text(encoding="utf-8")
-)
+ROOT = Path(__file__).parents[2]
+CLAIMS = yaml.safe_load((ROOT / "workflow" / "claims.yaml").read_text(encoding="utf-8"))
 SETTINGS = Settings(level=0.05, confidence=0.95, resamples=1999)
 RUNS = 10
 
@@ -884,3 +884,22 @@ def test_a_maximum_has_no_interval() -> None:
     found = estimate(Effect("", np.array([1.0, 3.0]), "largest"), SETTINGS, rng())
     assert found.value == 3
     assert np.isnan([found.low, found.high]).all()
+
+
+def test_the_verdicts_under_both_normalizations_are_by_the_same_criteria() -> None:
+    """The kept scorecard is about the very claims that there are, as they are judged now."""
+    kept = load_table(ROOT / "workflow/presets/scaled_claims.csv").set_index("id")
+    settings, claims = read_claims(
+        yaml.safe_load(ROOT.joinpath("workflow/claims.yaml").read_text("utf-8"))
+    )
+    assert list(kept.index) == [claim.id for claim in claims]
+    described = [claim.criterion.describe(settings) for claim in claims]
+    assert kept["criterion"].tolist() == described
+
+
+def test_the_other_normalization_stands_beside(evidence: Evidence) -> None:
+    settings, claims = read_claims(entries(POORER, EXACT))
+    kept = pd.DataFrame({"id": ["exact"], "ours": ["0.5"], "verdict": ["partly"]})
+    poorer, exact = evaluate(claims, evidence, settings, seed=1, scaled=kept).to_dict("records")
+    assert (exact["ours_scaled"], exact["verdict_scaled"]) == ("0.5", "partly")
+    assert pd.isna(poorer["verdict_scaled"])

@@ -21,6 +21,7 @@ SUMMARY: Summary = {
             "kind": "identity",
             "verdict": "reproduced",
             "first_verdict": "partly",
+            "scaled": "",
         },
         {
             "id": "two",
@@ -28,6 +29,7 @@ SUMMARY: Summary = {
             "kind": "measured",
             "verdict": "not reproduced",
             "first_verdict": "",
+            "scaled": "reproduced",
         },
     ],
     "figures": [
@@ -64,10 +66,11 @@ def test_blocks_hold_what_the_summary_says() -> None:
         "reproduced**. Apart from these, 1 of 1 identity, which algebra" in words
     )
     assert (
-        "After the first full run had shown its results, they were changed for 1 statement, where "
-        "it is said how; 1 of these verdicts is better since, 0 worse." in words
+        "multiplied by d^(−1/4), **1** of the same 1 are reproduced. The criteria are in "
+        "`workflow/claims.yaml`. They were written before unit norm was tried" in words
     )
-    assert "| `one` | \\|a\\| is exact. | identity | ✓ reproduced |" in text
+    assert "| `one` | \\|a\\| is exact. | identity | ✓ reproduced |  |" in text
+    assert "| `two` | It is fast. | measured | ✗ not reproduced | ✓ reproduced |" in text
     assert "| Figure 1 | `figure_1` | What it is | 61 s |" in text
     assert "| Cosine | `cosine` | Cosines | 10 min |" in text
     assert "| A is B | `a: b` | It is 2. |" in text

@@ -57,6 +57,8 @@ COLUMNS = (
     "note",
     "changed",
     "first_verdict",
+    "ours_scaled",
+    "verdict_scaled",
 )
 
 
@@ -168,9 +170,16 @@ def _read_claim(entry: Mapping[str, Any]) -> Claim:
 
 
 def evaluate(
-    claims: Sequence[Claim], evidence: Evidence, settings: Settings, seed: int
+    claims: Sequence[Claim],
+    evidence: Evidence,
+    settings: Settings,
+    seed: int,
+    scaled: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The scorecard: a row for each claim, with ``COLUMNS``.
+
+    ``scaled`` is the scorecard of the run with keys and queries multiplied by d^(−1/4), whose
+    numbers and verdicts stand beside this run's.
 
     A claim for which the run has not what it takes is ``not tested``, and its note says why. The
     tests of all others are corrected together by Holm's method; a claim that could not pass it
@@ -198,6 +207,10 @@ def evaluate(
     tested = [name for name in with_test if name not in reasons]
     p_values = np.array([max(findings[name].p_values) for name in tested])
     corrected = dict(zip(tested, holm(p_values), strict=True))
+    other: dict[str, dict[str, Any]] = {}
+    if scaled is not None:
+        beside = scaled.set_index("id")[["ours", "verdict"]].add_suffix("_scaled")
+        other = {str(name): dict(row) for name, row in beside.iterrows()}
     rows = []
     for claim in claims:
         row: dict[str, Any] = {
@@ -211,6 +224,7 @@ def evaluate(
             "where": claim.where,
             "changed": claim.changed,
             "first_verdict": claim.first_verdict,
+            **other.get(claim.id, {}),
         }
         if claim.id in findings:
             ours = findings[claim.id].ours

@@ -78,6 +78,8 @@ class ClaimRow:
     note: str
     changed: str
     first_verdict: str
+    ours_scaled: str
+    verdict_scaled: Verdict | None
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,8 @@ def _claim_row(row: Mapping[Any, str], experiment: Experiment) -> ClaimRow:
         **{name: row[name] for name in texts},
         **{name: row.get(name, "") for name in may_be_absent},
         ours=ours if row["ours"] else "",
+        ours_scaled=number(float(other)) if (other := row.get("ours_scaled")) else "",
+        verdict_scaled=VERDICTS.get(row.get("verdict_scaled", "")),
         interval=f"{low} to {high}" if row["interval_low"] else "",
         p_value=f"{p_value}, corrected {corrected}" if row["p_value"] else "",
         verdict=VERDICTS[row["verdict"]],
@@ -227,35 +231,6 @@ def tally(verdicts: Iterable[tuple[str, str]]) -> Tally:
     return Tally(count_verdicts(kinds["measured"]), len(identities), identities.count("reproduced"))
 
 
-class Changes(NamedTuple):
-    """What became of verdicts whose criterion was changed after the first full run.
-
-    Attributes:
-        claims: how many there are.
-        better: how many have a better verdict since.
-        worse: how many have a worse one.
-    """
-
-    claims: int
-    better: int
-    worse: int
-
-
-def count_changes(verdicts: Iterable[tuple[str, str]]) -> Changes:
-    """Count claims, each given by its first verdict, empty if nothing was changed, and its own.
-
-    One that is not tested is neither better nor worse.
-    """
-    order = list(VERDICTS)
-    changed = [pair for pair in verdicts if pair[0]]
-    moves = [
-        order.index(now) - order.index(first)
-        for first, now in changed
-        if "not tested" not in (first, now)
-    ]
-    return Changes(len(changed), sum(move < 0 for move in moves), sum(move > 0 for move in moves))
-
-
 def render(
     results: Results,
     texts: Path,
@@ -292,7 +267,11 @@ def render(
         verdicts=VERDICTS,
         claims=claims,
         tally=tally((claim.kind, claim.verdict.name) for claim in claims),
-        changes=count_changes((claim.first_verdict, claim.verdict.name) for claim in claims),
+        scaled=sum(
+            claim.kind == "measured" and claim.verdict_scaled is VERDICTS["reproduced"]
+            for claim in claims
+        ),
+        changed=sum(bool(claim.changed) for claim in claims),
         counts=count_verdicts(claim.verdict.name for claim in claims),
         of_the_paper=[one for one in figures if one.name.startswith("figure_")],
         others=[one for one in figures if not one.name.startswith("figure_")],

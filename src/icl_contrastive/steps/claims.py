@@ -25,11 +25,12 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         raise StepError(f"{arguments.claims}: {error}") from error
     paths = zip(config["tables"], arguments.tables, strict=True)
     tables = {name: load_table(path, columns_of(name)) for name, path in paths}
-    scorecard = evaluate(claims, Evidence(config, tables), settings, config["seed"])
+    scaled = load_table(arguments.scaled, ["id", "ours", "verdict"])
+    scorecard = evaluate(claims, Evidence(config, tables), settings, config["seed"], scaled)
     for verdict, count in scorecard["verdict"].value_counts().items():
         log.info("%s: %d", verdict, count)
     save_table(arguments.output, scorecard, MAY_BE_EMPTY["claims"])
 
 
 if __name__ == "__main__":
-    run_step(main, "claims", "output", many="tables")
+    run_step(main, "claims", "scaled", "output", many="tables")
