@@ -316,8 +316,12 @@ def _figure_5(config: Config, pretraining: Table) -> Numbers:
         numbers[f"{form}_best"] = number(ends[best])
         numbers[f"{form}_best_alpha"] = hyperparameter(best)
         for sign, name in ((1, "positive"), (-1, "negative")):
-            side = [end for alpha, end in ends.items() if alpha * sign > 0]
-            numbers[f"{form}_{name}"] = f"{sum(end > base for end in side)} of {len(side)}"
+            side = [alpha for alpha in ends if alpha * sign > 0]
+            below = [hyperparameter(alpha) for alpha in side if ends[alpha] <= base]
+            but = (
+                f" (not α = {', '.join(below)})" if sign > 0 and 0 < len(below) < len(side) else ""
+            )
+            numbers[f"{form}_{name}"] = f"{len(side) - len(below)} of {len(side)}{but}"
     numbers["augmented"] = "; ".join(
         against(one, "augmented") for one in config["augmented"]["variants"]
     )
