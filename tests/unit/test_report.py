@@ -267,7 +267,7 @@ def test_the_error_of_a_single_d_r_has_no_trend(results: Results, tmp_path: Path
 
 def test_a_look_that_begins_after_the_other_figures_end_has_a_caption(results: Results) -> None:
     found = caption_numbers(
-        "training_length", json.dumps({"epochs": 0}), paths(results, "training_length")
+        "training_length", json.dumps({"epochs": {"n15": 0}}), paths(results, "training_length")
     )
     assert found["usual_epoch"] == "1"
 

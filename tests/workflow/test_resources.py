@@ -157,7 +157,7 @@ def larger(key: str) -> Callable[[dict[str, Any]], None]:
     ("key", "estimate", "job", "more"),
     [
         ("runs", "pretrain", "pretrain", {"runtime", "mem_mb"}),
-        ("pretraining.epochs", "pretrain", "pretrain", {"runtime"}),
+        ("settings.n15.epochs", "pretrain", "pretrain", {"runtime"}),
         ("settings.n15.prompts", "pretrain", "pretrain", {"runtime", "mem_mb"}),
         ("settings.n15.demonstrations", "pretrain", "pretrain", {"runtime", "mem_mb"}),
         ("task.d_x", "pretrain", "pretrain", {"runtime", "mem_mb"}),
@@ -170,7 +170,7 @@ def larger(key: str) -> Callable[[dict[str, Any]], None]:
         ("approximation.prompts", "attention_errors", "attention_errors", {"runtime", "mem_mb"}),
         ("approximation.draws", "attention_errors", "attention_errors", {"runtime", "mem_mb"}),
         ("runs", "tables", "claims", {"runtime", "mem_mb"}),
-        ("pretraining.epochs", "tables", "claims", {"mem_mb"}),
+        ("settings.n15.epochs", "tables", "claims", {"mem_mb"}),
         ("equivalence.prompts", "tables", "claims", {"mem_mb"}),
         ("test_prompts", "tables", "claims", {"mem_mb"}),
         ("approximation.draws", "tables", "claims", {"mem_mb"}),
@@ -214,7 +214,7 @@ HUGE = 1_000_000_000
 @pytest.mark.parametrize(
     "key",
     [
-        *("runs", "test_prompts", "task.d_x", "settings.n15.prompts", "pretraining.epochs"),
+        *("runs", "test_prompts", "task.d_x", "settings.n15.prompts", "settings.n15.epochs"),
         *("settings.n31.demonstrations", "equivalence.epochs", "approximation.repeats"),
         *("approximation.draws", "approximation.d_r", "families.d_r", "ablations.runs"),
     ],
@@ -238,7 +238,8 @@ def test_what_takes_days_or_much_memory_is_told(config: dict[str, Any]) -> None:
     assert estimates.size_problem(one, memory_mb=1000) is None
     assert estimates.size_warning(one, memory_mb=1000) is None
     assert estimates.size_warning(one, memory_mb=500) is not None
-    longer = config | {"pretraining": {"epochs": 5000}}
+    longer = deepcopy(config)
+    longer["settings"]["n15"]["epochs"] = 20_000
     told = estimates.size_warning(experiment(longer), memory_mb=24_000)
     assert told is not None
     assert re.fullmatch(r"This config asks for some \d\.\d days of processor time, .*", told)

@@ -7,6 +7,17 @@ checkpoints; all settings together in results/tables/training_length.csv.
 
 if experiment.long_settings:
 
+    # What goes on later starts first, so that nothing waits for it at the end.
+    use rule pretrain as pretrain_first with:
+        output:
+            "results/pretrained/{setting}/{variant}.safetensors",
+        wildcard_constraints:
+            setting=any_of(experiment.long_settings),
+            variant=any_of([experiment.config["training_length"]["variant"]]),
+        priority: 20
+
+    ruleorder: pretrain_first > pretrain
+
     use rule pretrain as pretrain_longer with:
         input:
             code=code("steps.pretrain"),
@@ -22,7 +33,7 @@ if experiment.long_settings:
             "results/logs/training_length/{setting}_pretrain.log",
         benchmark:
             "results/benchmarks/training_length/{setting}_pretrain.tsv"
-        priority: 10  # the longest jobs first, so that nothing waits for them at the end
+        priority: 10
         resources:
             **needs(estimates.pretrain, experiment.long_training),
         params:
