@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullLocator
 
 from icl_contrastive.artifacts import (
     DamagedArtifactError,
@@ -193,14 +193,19 @@ def place(figure: Figure, left: float, bottom: float, width: float, height: floa
 
 
 def use_log_scale(axes: Axes, which: Literal["x", "y"] = "y") -> None:
-    """A logarithmic axis; its ticks suit its present range and are plain numbers."""
+    """A logarithmic axis; its ticks suit its present range.
+
+    They are plain numbers, or powers of ten where plain ones would have many digits.
+    """
     axes.set(**{f"{which}scale": "log"})
     axis, (low, high) = {
         "x": (axes.xaxis, axes.get_xlim()),
         "y": (axes.yaxis, axes.get_ylim()),
     }[which]
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    narrow = high < 100 * low
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axis.set_major_formatter(LogFormatterMathtext() if low < 1e-3 and not narrow else plain)
     axis.set_minor_locator(NullLocator())
 
 
