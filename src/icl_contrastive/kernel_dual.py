@@ -71,7 +71,11 @@ class SoftmaxProblem:
         """Mean over the demonstrations of cos(f(k_i), v_i), (..., T); NaN without any."""
         log_gram = self.log_gram - self.log_gram.amax(-2, keepdim=True)  # each f(k_i) by a factor
         predictions = log_gram.exp().mT[..., None, :, :] @ coefficients  # (..., T, n, d)
-        cosines = cosine_similarity(predictions, self.values[..., None, :, :], dim=-1)
+        tiny = torch.finfo(predictions.dtype).tiny
+        size = (
+            predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)
+        )  # torch adds an eps to norms
+        cosines = cosine_similarity(predictions / size, self.values[..., None, :, :], dim=-1)
         return (cosines * self.samples).sum(-1) / self.samples.sum(-1)
 
     def loss(self, predictions: Tensor, samples: slice, eta: float) -> Tensor:

@@ -37,8 +37,8 @@ def wide_config(variants: int) -> dict[str, Any]:
     alpha = [round(1e-4 * (i + 1), 4) for i in range(variants)]
     return {
         "settings": {
-            "n15": {"demonstrations": 15, "prompts": 1024},
-            "n31": {"demonstrations": 31, "prompts": 512},
+            "n15": {"demonstrations": 15, "prompts": 1024, "epochs": 150},
+            "n31": {"demonstrations": 31, "prompts": 512, "epochs": 1400},
         },
         "variants": {"decayed": {"model": "regularized", "form": "eq14", "alpha": alpha, **cell}},
         "figures": {"figure_8": {"setting": "n31", "variant": "decayed_alpha0.0001", "run": 0}},

@@ -295,15 +295,16 @@ def test_a_layer_is_loaded_as_it_was_trained(normalization: str, tmp_path: Path)
         assert error == pytest.approx(float(held_out[run]), rel=1e-4)
 
 
+@pytest.mark.parametrize("omega", ["kept", "per_epoch", "per_step"])
 @pytest.mark.parametrize("epochs", [2, 5])
 @pytest.mark.parametrize("early", [[], [1, 2]])
 def test_a_long_run_is_the_pretrained_one_and_what_follows(
-    epochs: int, early: list[int], tmp_path: Path
+    epochs: int, early: list[int], omega: str, tmp_path: Path
 ) -> None:
     """Also where nothing follows, and where the pretrained one kept no weights on the way."""
-    run_step(tmp_path, checkpoints=early)
+    run_step(tmp_path, checkpoints=early, omega=omega)
     kept = [*early, *([4, 5] if epochs > 2 else [])]
-    longer: dict[str, Any] = {"epochs": epochs, "checkpoints": kept}
+    longer: dict[str, Any] = {"epochs": epochs, "checkpoints": kept, "omega": omega}
     path = train_step(tmp_path, "longer", "data", "pretrained", **longer)
     arrays, made_by = load_tensors(path)
     expected = load_tensors(train_step(tmp_path, "whole", "data", **longer))[0]

@@ -394,6 +394,20 @@ def test_gradient_of_the_layer_with_gradcheck(
 # Extremes
 
 
+@pytest.mark.parametrize("demonstrations", [4, 5, 6, 7])
+@pytest.mark.parametrize("size", [1.0, 8.0])
+def test_steps_are_finite_and_right_far_from_the_origin(demonstrations: int, size: float) -> None:
+    """However many tokens a tile is padded by; in single precision, as in training."""
+    job = make_job({"model": "softmax"}, prompts=5, demonstrations=demonstrations, m=600, d=12)
+    far = {name: (5 * size if name != "W_V" else 1) * w for name, w in job.weights.items()}
+    single = cast(job._replace(weights=far, normalization="none"), np.float32)
+    fused, double = single.fused(), cast(single, np.float64).batched()
+    fused.train(*single.data, 1e-6)
+    double.train(*single.data, 1e-6)
+    for name, array in double.weights.items():
+        assert relative(fused.weights[name], array) < 1e-4, name
+
+
 FAMILIES: dict[str, Family] = {
     "positive": Positive(),
     "orthogonal": Positive("orthogonal"),

@@ -204,7 +204,7 @@ def digest(files):
     return code_digest(map(Path, files))
 
 
-MADE_OF = ("code", "own", "claims")  # inputs whose digest the steps record
+MADE_OF = ("code", "own", "claims", "scaled")  # inputs whose digest the steps record
 
 
 def made_by(path):

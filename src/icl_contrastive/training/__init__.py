@@ -206,6 +206,8 @@ def pretrain(
         return draw()
 
     features = begin(1) if variant.attention == "kernel" else None
+    if trained is not None and features is not None:
+        features = {name: ended[name] for name in features}
     mixing, d_y = variant.mixing(n - 1), prompts.targets.shape[-1]
     device = resolve_device(device)
     trainer = _trainer(device, weights, family, features, mixing, d_y, normalization)

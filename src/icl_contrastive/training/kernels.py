@@ -208,7 +208,7 @@ def own_negatives(n: int, kernel: Kernel, mix: Mix, work: Workspace) -> None:
         for c in range(d):
             squares += work.queries[c, i] * work.queries[c, i]
         largest = max(largest, work.key_norm[i], squares)
-    small = max(2 * kernel.longest * math.sqrt(largest), largest / 2) <= SAFE
+    small = 2 * kernel.longest * math.sqrt(largest) + largest / 2 <= SAFE
     if small and not kernel.exact:
         fill_features(work.queries, n, kernel.no_weight, kernel, work, work.query_features)
         fill_features(work.keys, n, kernel.log_weight, kernel, work, work.key_features)

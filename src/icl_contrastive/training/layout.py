@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 BLOCK = 640  # features, at most, whose exponentials and ω stay in the first level of cache
-SAFE = 40  # exponents of this size can be summed and multiplied in float32 as they are
+SAFE = 75  # thousands of exponentials of this size can be summed in float32 as they are
+TINY = 1e-30  # a sum of weights that may lack some of them in float32
 
 
 class Kernel(NamedTuple):

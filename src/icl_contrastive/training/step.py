@@ -19,7 +19,7 @@ from icl_contrastive.training.kernels import (
     shift_exponents,
     sum_exponentials,
 )
-from icl_contrastive.training.layout import SAFE, Array, Kernel, Mix, Stacks, Workspace
+from icl_contrastive.training.layout import SAFE, TINY, Array, Kernel, Mix, Stacks, Workspace
 from icl_contrastive.training.simd import (
     add,
     divide,
@@ -145,7 +145,9 @@ def add_query(n: int, lanes: int, work: Workspace) -> None:
         key_norm, norm = zero, zero
         for c in range(d):
             key = load(work.keys, c * rows + part)
-            both = add(key, splat(work.queries[c, n - 1]))
+            # The padding gets no query: its exponents would have no shift.
+            query = multiply(splat(work.queries[c, n - 1]), load(work.presence, part))
+            both = add(key, query)
             store(work.sums, c * rows + part, both)
             key_norm, norm = fma(key, key, key_norm), fma(both, both, norm)
         store(work.key_norm, part, key_norm)
@@ -171,10 +173,11 @@ def attend(n: int, kernel: Kernel, work: Workspace, tilt: bool) -> None:
             weight = multiply(factor, load(work.tilted, d * rows + part))
             store(attention, part, weight)
             weights = add(weights, weight)
-        normalizer = splat(total(weights))
-        for part in range(0, rows, lanes):
-            store(attention, part, divide(load(attention, part), normalizer))
-        return
+        normalizer = total(weights)
+        if normalizer > TINY:
+            for part in range(0, rows, lanes):
+                store(attention, part, divide(load(attention, part), splat(normalizer)))
+            return
     highest = work.zero
     for i in range(n):
         if kernel.exact:
@@ -185,12 +188,12 @@ def attend(n: int, kernel: Kernel, work: Workspace, tilt: bool) -> None:
             score = math.log(work.tilted[d, i]) + work.shift[i] - work.key_norm[i] / 2
         attention[i] = score
         highest = score if i == 0 else max(highest, score)
-    normalizer_ = work.zero
+    normalizer = work.zero
     for i in range(n):
         attention[i] = math.exp(attention[i] - highest)
-        normalizer_ += attention[i]
+        normalizer += attention[i]
     for i in range(n):
-        attention[i] /= normalizer_
+        attention[i] /= normalizer
 
 
 @jit
