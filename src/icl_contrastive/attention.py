@@ -42,7 +42,10 @@ class Weights:
     def from_tensors(
         cls, tensors: Mapping[str, Tensor], normalization: Normalization = "unit"
     ) -> Weights:
-        """Weights by their names in an artifact; other names are left alone."""
+        """Weights by their names in an artifact; other names are left alone.
+
+        The artifact's config says which normalization they were trained with.
+        """
         g1, g2 = tensors.get("g1"), tensors.get("g2")
         return cls(tensors["W_Q"], tensors["W_K"], tensors["W_V"], g1, g2, normalization)
 

@@ -235,7 +235,11 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ),
     ({"features/d_r": 100}, ["features.d_r"], "100 is not in approximation.shown"),
     ({"figures/figure_3/run": 10}, ["figures.figure_3.run"], "from 0 to 9"),
-    ({"figures/figure_3/prompt": 0}, ["figures.figure_3.prompt"], "one of setting, variant, run"),
+    (
+        {"figures/figure_3/prompt": 0},
+        ["figures.figure_3.prompt"],
+        "no longer a key; must be left out",
+    ),
     ({"figures/figure_6/setting": "n16"}, ["figures.figure_6.setting"], "'n16' is not a setting"),
     ({"figures/figure_8/variant": "softmx"}, ["figures.figure_8.variant"], "mean 'softmax'?"),
     ({"figures/figure_8/variant": "negative_eq18"}, ["figures.figure_8.variant"], "not in 'n31'"),

@@ -138,7 +138,10 @@ def pretrain(experiment: Experiment, job: Job) -> Need:
     prompts = _prompts(experiment, job)
     features = 0 if job["model"].get("attention") == "exact" else job["features"]["d_r"]
     steps = job["runs"] * job["epochs"] * prompts
-    seconds = 1.2e-10 * steps * n * d * (features + 100)
+    seconds = 5e-11 * steps * n * d * (features + 100)
+    family = job["features"]["family"]
+    if features and (family.startswith(("elu", "balanced")) or ":" in family):
+        seconds += 7e-5 * steps  # by torch, or so it may be
     draws = {"kept": 0, "per_epoch": job["epochs"], "per_step": job["epochs"] * prompts}
     seconds += 2e-8 * job["runs"] * draws[job["omega"]] * features * d
     entries = job["runs"] * prompts * n * d
@@ -230,7 +233,7 @@ def tables(experiment: Experiment, job: Job) -> Need:
         families = len(experiment.compared_families)
         rows += 3 * families * len(config["families"]["d_r"]) * config["approximation"]["repeats"]
     rows += 12 * len(experiment.control_settings) * runs * config["test_prompts"]  # predictors
-    return Need(1e-3 * rows, 1e-5 * rows)
+    return Need(6e-4 * rows, 1e-5 * rows)
 
 
 def _descents(experiment: Experiment, job: Job, d_r: int, runs: int) -> Need:

@@ -28,6 +28,10 @@ RENAMED = {
     "pretraining.scaling": "pretraining.normalization, scaled for true and none for false",
     "ablations.scaling": "ablations.normalization, scaled for true and none for false",
     "pretraining.epochs": "epochs, under each of the settings",
+    **{
+        f"figures.figure_{number}.prompt": "left out: the prompt with the median error is shown"
+        for number in (3, 8, 10)
+    },
     "training_length.epochs": "training_length.settings, a mapping of settings to epochs",
 }
 """Keys of older configs, and what says the same now."""
