@@ -237,7 +237,7 @@ def test_what_takes_days_or_much_memory_is_told(config: dict[str, Any]) -> None:
     one = experiment(config)
     assert estimates.size_problem(one, memory_mb=1000) is None
     assert estimates.size_warning(one, memory_mb=1000) is None
-    assert estimates.size_warning(one, memory_mb=500) is not None
+    assert estimates.size_warning(one, memory_mb=400) is not None
     longer = deepcopy(config)
     longer["settings"]["n15"]["epochs"] = 20_000
     told = estimates.size_warning(experiment(longer), memory_mb=24_000)
