@@ -185,6 +185,16 @@ class Descent(NamedTuple):
     cosine: Tensor
 
 
+def check_descent(scheme: Scheme, epochs: int, eta_loss: float) -> None:
+    """Raises ValueError for another scheme, no epochs, or η_loss that is not positive."""
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme {scheme!r}: must be one of {', '.join(SCHEMES)}")
+    if not (isinstance(epochs, Integral) and epochs >= 1):
+        raise ValueError(f"epochs = {epochs!r}: must be an integer of at least 1")
+    if not 0 < eta_loss < math.inf:
+        raise ValueError(f"eta_loss = {eta_loss!r}: must be a positive number")
+
+
 def descend(
     problem: DualProblem,
     variant: Variant,
@@ -206,12 +216,7 @@ def descend(
     ``torch.no_grad()`` too. Raises ValueError for another scheme, for no epochs, for η_loss that is
     not positive, and for a variant that the prompts are too short for.
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme {scheme!r}: must be one of {', '.join(SCHEMES)}")
-    if not (isinstance(epochs, Integral) and epochs >= 1):
-        raise ValueError(f"epochs = {epochs!r}: must be an integer of at least 1")
-    if not 0 < eta_loss < math.inf:
-        raise ValueError(f"eta_loss = {eta_loss!r}: must be a positive number")
+    check_descent(scheme, epochs, eta_loss)
     n = problem.values.shape[-2]
     variant.check(n)
     if scheme == "full_batch":

@@ -8,9 +8,7 @@ add v_i φ(k_i)ᵀ, and W_0 is the coefficient v_{N+1}/D' of the token's own key
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cosine_similarity, scaled_dot_product_attention
 
-from icl_contrastive.dual import SCHEMES
+from icl_contrastive.dual import check_descent
 from icl_contrastive.heads import read_heads
 
 if TYPE_CHECKING:
@@ -129,12 +127,7 @@ def descend_softmax(
     (α/η) f. Gradients are taken under ``torch.no_grad()`` too. Raises ValueError for another
     scheme, for no epochs, and for η_loss that is not positive.
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme {scheme!r}: must be one of {', '.join(SCHEMES)}")
-    if not (isinstance(epochs, Integral) and epochs >= 1):
-        raise ValueError(f"epochs = {epochs!r}: must be an integer of at least 1")
-    if not 0 < eta_loss < math.inf:
-        raise ValueError(f"eta_loss = {eta_loss!r}: must be a positive number")
+    check_descent(scheme, epochs, eta_loss)
     n = problem.values.shape[-2]
     if scheme == "full_batch":
         batches, eta, decay = [slice(0, n)], eta_loss, torch.ones_like(problem.scores[..., :1])
