@@ -41,7 +41,7 @@ def wide_config(variants: int) -> dict[str, Any]:
             "n31": {"demonstrations": 31, "prompts": 512, "epochs": 1400},
         },
         "variants": {"decayed": {"model": "regularized", "form": "eq14", "alpha": alpha, **cell}},
-        "figures": {"figure_8": {"setting": "n31", "variant": "decayed_alpha0.0001", "run": 0}},
+        "figures": {"figure_10": {"setting": "n31", "variant": "decayed_alpha0.0001", "run": 0}},
     }
 
 
