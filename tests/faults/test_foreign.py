@@ -159,7 +159,7 @@ def test_old_results(
     data = results / "data/n15.safetensors"
     pretrain = (
         *("steps.pretrain", experiment.pretrain("n15", "softmax")),
-        *("data", {"output": x, "device": "cpu"}),
+        *("inputs", {"output": x, "device": "cpu"}),
     )
     approximation = (
         *("steps.approximation", experiment.approximation("n15"), "pretrained"),

@@ -402,7 +402,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "features": {"family": "positive", "projection": "independent", "d_r": 1200},
     },
     "controls": {},
-    "training_length": {"epochs": {"n15": 5, "n31": 3}},
+    "training_length": {
+        "epochs": {"n15": 5, "n31": 3, **{f"a_long_name_of_a_setting_{i}": 5 for i in range(6)}}
+    },
 }
 
 

@@ -7,17 +7,6 @@ checkpoints; all settings together in results/tables/training_length.csv.
 
 if experiment.long_settings:
 
-    # What goes on later starts first, so that nothing waits for it at the end.
-    use rule pretrain as pretrain_first with:
-        output:
-            "results/pretrained/{setting}/{variant}.safetensors",
-        wildcard_constraints:
-            setting=any_of(experiment.long_settings),
-            variant=any_of([experiment.config["training_length"]["variant"]]),
-        priority: 20
-
-    ruleorder: pretrain_first > pretrain
-
     use rule pretrain as pretrain_longer with:
         input:
             code=code("steps.pretrain"),
