@@ -16,10 +16,10 @@ if TYPE_CHECKING:
         exact_attention,
         kernel_attention,
         layer_output,
-        predict,
         project,
     )
-    from icl_contrastive.dual import DualProblem, descend, dual_problem
+    from icl_contrastive.descent import descend
+    from icl_contrastive.dual import DualProblem, dual_problem
     from icl_contrastive.features import Family, build_family
     from icl_contrastive.features.base import ExponentialFeatures
     from icl_contrastive.kernel_dual import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         descend_softmax,
         softmax_problem,
     )
+    from icl_contrastive.prediction import predict
     from icl_contrastive.requirements import Requirements, required_features
     from icl_contrastive.tasks import sample_prompts
     from icl_contrastive.training import pretrain
@@ -48,13 +49,13 @@ _HOME = {
     "build_family": "features",
     "build_variant": "variants",
     "check_equivalence": "kernel_dual",
-    "descend": "dual",
+    "descend": "descent",
     "descend_softmax": "kernel_dual",
     "dual_problem": "dual",
     "exact_attention": "attention",
     "kernel_attention": "attention",
     "layer_output": "attention",
-    "predict": "attention",
+    "predict": "prediction",
     "pretrain": "training",
     "project": "attention",
     "required_features": "requirements",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from icl_contrastive.features.base import FeatureMap
-    from icl_contrastive.variants.base import Mixing, Variant
+    from icl_contrastive.mixing import Mixing
 
 Normalization = Literal["unit", "scaled", "none"]
 
@@ -215,19 +215,3 @@ def check_shapes(weights: Weights, tokens: Tensor) -> None:
                 "tokens[..., None, :, :], for each prompt to meet every layer, or the weights, "
                 f"{name}[..., None, :, :], for each layer to have prompts of its own"
             )
-
-
-def predict(
-    weights: Weights, tokens: Tensor, variant: Variant, features: FeatureMap | None
-) -> Tensor:
-    """ĥ_{N+1} of the variant's layer (Eq. 2, 14–18), (..., n, d) → (..., d).
-
-    Without features the attention is the exact softmax. Raises ValueError if the weights have
-    other augmentations than the variant, or shapes do not fit (``check_shapes``).
-    """
-    check_shapes(weights, tokens)
-    for name, layers in (("g1", weights.g1), ("g2", weights.g2)):
-        there, asked = 0 if layers is None else layers.shape[-3], getattr(variant, name)
-        if there != asked:
-            raise ValueError(f"{name}: the variant has {asked} layers, the weights have {there}")
-    return read_out(weights, tokens, variant.mixing(tokens.shape[-2] - 1), features)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from icl_contrastive.attention import predict
+from icl_contrastive.prediction import predict
 
 if TYPE_CHECKING:
     from torch import Tensor

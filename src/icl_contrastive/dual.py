@@ -1,18 +1,14 @@
-"""The reference model f(x) = W φ(x) and its descent on the contrastive loss (Eq. 8–13).
+"""What a prompt gives the reference model f(x) = W φ(x) to learn (Eq. 8–13).
 
-Each query token has a reference model of its own, because D' depends on the query. All models of
-a batch descend at once; the gradient is autograd's, taken on the loss.
+Each query token has a reference model of its own, because D' depends on the query.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
-from numbers import Integral
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import cosine_similarity
 
 from icl_contrastive.attention import check_shapes, neighbor_ranks, project, query_ranks
 
@@ -23,10 +19,6 @@ if TYPE_CHECKING:
 
     from icl_contrastive.attention import Weights
     from icl_contrastive.features.base import FeatureMap
-    from icl_contrastive.variants.base import Variant
-
-Scheme = Literal["full_batch", "single_sample", "single_sample_shared_decay"]
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 
 @dataclass(frozen=True)
@@ -166,81 +158,3 @@ def join(problems: Sequence[DualProblem]) -> DualProblem:
         problems[0],
         **{name: torch.cat(part) for name, part in parts.items() if part[0] is not None},
     )
-
-
-class Descent(NamedTuple):
-    """Course of a descent over S steps.
-
-    Attributes:
-        weight: Ŵ after the last step, (..., d, m).
-        prediction: ŷ_test = Ŵ φ(q), (..., d).
-        path: ŷ_test before the first and after every step, (S + 1, ..., d), of the prompts that
-            are followed.
-        cosine: mean over the demonstrations of cos(ŷ^(i), y^(i)) likewise, (S + 1, ...).
-    """
-
-    weight: Tensor
-    prediction: Tensor
-    path: Tensor
-    cosine: Tensor
-
-
-def check_descent(scheme: Scheme, epochs: int, eta_loss: float) -> None:
-    """Raises ValueError for another scheme, no epochs, or η_loss that is not positive."""
-    if scheme not in SCHEMES:
-        raise ValueError(f"scheme {scheme!r}: must be one of {', '.join(SCHEMES)}")
-    if not (isinstance(epochs, Integral) and epochs >= 1):
-        raise ValueError(f"epochs = {epochs!r}: must be an integer of at least 1")
-    if not 0 < eta_loss < math.inf:
-        raise ValueError(f"eta_loss = {eta_loss!r}: must be a positive number")
-
-
-def descend(
-    problem: DualProblem,
-    variant: Variant,
-    scheme: Scheme,
-    epochs: int,
-    eta_loss: float = 1.0,
-    start: Tensor | None = None,
-    followed: int | None = None,
-) -> Descent:
-    """Train the reference model by gradient descent on the variant's loss.
-
-    It starts at ``start``, (..., d, m), by default the variant's W_0. ``followed`` is the number of
-    prompts, the first ones of the first axis, whose path and cosine are kept: by default all.
-
-    ``full_batch`` is one step on all N demonstrations with η_gd = η_loss (Eq. 10).
-    ``single_sample`` is ``epochs`` = N_CL passes of N steps on one demonstration each, with
-    η_gd = η_loss / N_CL (A.3). In the latter, a regularizer acts in full at every step;
-    ``single_sample_shared_decay`` shares it over the N steps of a pass. Gradients are taken under
-    ``torch.no_grad()`` too. Raises ValueError for another scheme, for no epochs, for η_loss that is
-    not positive, and for a variant that the prompts are too short for.
-    """
-    check_descent(scheme, epochs, eta_loss)
-    n = problem.values.shape[-2]
-    variant.check(n)
-    if scheme == "full_batch":
-        batches, eta, decay = [slice(0, n)], eta_loss, 1.0
-    else:
-        batches = [slice(i, i + 1) for i in range(n)] * epochs
-        eta, decay = eta_loss / epochs, 1.0 if scheme == "single_sample" else 1.0 / n
-    test_input = problem.query_features[..., None, :]  # (..., 1, m)
-    shown = ... if followed is None else slice(followed)
-    inputs, labels = problem.key_features[shown], problem.values[shown]
-    tiny = torch.finfo(inputs.dtype).tiny
-
-    weight = variant.initial_weight(problem) if start is None else start.clone()
-    path, cosine = [], []
-    for batch in [None, *batches]:
-        if batch is not None:
-            weight.requires_grad_()
-            with torch.enable_grad():
-                loss = variant.loss(weight, problem, batch, eta_loss, decay).sum()
-            (gradient,) = torch.autograd.grad(loss, weight)
-            weight = weight.detach().sub_(gradient, alpha=eta)
-        path.append((weight[shown] * test_input[shown]).sum(-1))  # (..., d)
-        predictions = inputs @ weight[shown].mT  # (..., N, d)
-        size = predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)  # it is that of scaled φ
-        cosine.append(cosine_similarity(predictions / size, labels, dim=-1).mean(-1))
-    prediction = (weight * test_input).sum(-1)  # (..., d)
-    return Descent(weight, prediction, torch.stack(path), torch.stack(cosine))

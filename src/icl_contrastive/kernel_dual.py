@@ -16,13 +16,13 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cosine_similarity, scaled_dot_product_attention
 
-from icl_contrastive.dual import check_descent
+from icl_contrastive.descent import check_descent
 from icl_contrastive.heads import read_heads
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from icl_contrastive.dual import Scheme
+    from icl_contrastive.descent import Scheme
     from icl_contrastive.heads import Data, Heads, Mask
 
 Array = npt.NDArray[np.float64]

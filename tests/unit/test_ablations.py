@@ -15,11 +15,11 @@ import torch
 import yaml
 
 from icl_contrastive.artifacts import load_table, load_tensors, save_table
-from icl_contrastive.attention import predict
 from icl_contrastive.config import ConfigError, Experiment, read_experiment
 from icl_contrastive.config.ablations import DECISIONS
 from icl_contrastive.figures import ablations as figure
 from icl_contrastive.figures import common, style
+from icl_contrastive.prediction import predict
 from icl_contrastive.steps import ablation as ablation_step
 from icl_contrastive.steps import data as data_step
 from icl_contrastive.steps import pretrain as pretrain_step

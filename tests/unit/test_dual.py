@@ -17,17 +17,11 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from icl_contrastive.attention import Weights, predict, project
-from icl_contrastive.dual import (
-    SCHEMES,
-    Descent,
-    DualProblem,
-    Scheme,
-    descend,
-    dual_problem,
-    join,
-)
+from icl_contrastive.attention import Weights, project
+from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
+from icl_contrastive.dual import DualProblem, dual_problem, join
 from icl_contrastive.features.base import ExponentialFeatures, FeatureMap
+from icl_contrastive.prediction import predict
 from icl_contrastive.variants import Variant, build_variant
 
 from . import naive

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from icl_contrastive.artifacts import load_tensors, save_table
+from icl_contrastive.descent import descend
 from icl_contrastive.diagnostics import diagnose
-from icl_contrastive.dual import descend
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.equivalence import compressed_problem, outputs, relative_error
 from icl_contrastive.steps.family import load_family

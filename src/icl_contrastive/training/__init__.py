@@ -22,8 +22,9 @@ from icl_contrastive.streams import stream
 
 if TYPE_CHECKING:
     from icl_contrastive.attention import Normalization
+    from icl_contrastive.mixing import Mixing
     from icl_contrastive.tasks import Prompts
-    from icl_contrastive.variants.base import Mixing, Variant
+    from icl_contrastive.variants.base import Variant
 
 Array = npt.NDArray[np.float32]
 Device = Literal["auto", "cpu", "cuda"]

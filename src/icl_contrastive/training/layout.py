@@ -15,7 +15,7 @@ from icl_contrastive.training.simd import TILE, VECTOR_BITS, lanes
 
 if TYPE_CHECKING:
     from icl_contrastive.attention import Normalization
-    from icl_contrastive.variants.base import Mixing
+    from icl_contrastive.mixing import Mixing
 
 Array = npt.NDArray[Any]
 

@@ -18,7 +18,7 @@ from icl_contrastive.features.balanced import (
 )
 from icl_contrastive.features.family import Family, Moments
 from icl_contrastive.features.positive import Positive
-from icl_contrastive.features.testing import UnbiasedFamilyTests, draws, pairs
+from icl_contrastive.testing import UnbiasedFamilyTests, draws, pairs
 
 Array = npt.NDArray[np.float64]
 

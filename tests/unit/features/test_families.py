@@ -5,8 +5,8 @@ from icl_contrastive.features.hyperbolic import Hyperbolic
 from icl_contrastive.features.oprf import OPRF
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.features.sderf import SDERF
-from icl_contrastive.features.testing import FamilyTests, UnbiasedFamilyTests
 from icl_contrastive.features.trigonometric import Trigonometric
+from icl_contrastive.testing import FamilyTests, UnbiasedFamilyTests
 
 
 class TestPositive(UnbiasedFamilyTests):

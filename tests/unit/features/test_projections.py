@@ -10,7 +10,7 @@ from scipy import stats
 from icl_contrastive.features.family import Family, Statistics
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.features.projections import PROJECTIONS, haar, simplex_directions
-from icl_contrastive.features.testing import STANDARD_ERRORS, deviation, relative_estimates
+from icl_contrastive.testing import STANDARD_ERRORS, deviation, relative_estimates
 
 Array = npt.NDArray[np.float64]
 
