@@ -33,7 +33,7 @@ scaled: .venv/ready  ## the other reading of section 3.1, into results/scaled; i
 	cp results/scaled/results/tables/claims.csv workflow/presets/scaled_claims.csv
 
 verify:  ## compare all artifacts with the manifest of their run (RESULTS=results)
-	@PYTHONPATH=src $(PYTHON) -m icl_contrastive.verify "$(RESULTS)"
+	@PYTHONPATH=src $(PYTHON) -m icl_contrastive.artifacts.verify "$(RESULTS)"
 
 audit: .venv/ready  ## licenses and known vulnerabilities of what is installed (asks osv.dev)
 	$(BIN)/python -m pytest --quiet tests/supply

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from icl_contrastive.approximation import approximation_errors
+    from icl_contrastive.analysis.estimates import approximation_errors
     from icl_contrastive.attention import (
         Weights,
         exact_attention,
@@ -45,7 +45,7 @@ _HOME = {
     "SoftmaxProblem": "kernel_dual",
     "Variant": "variants.base",
     "Weights": "attention",
-    "approximation_errors": "approximation",
+    "approximation_errors": "analysis.estimates",
     "build_family": "features",
     "build_variant": "variants",
     "check_equivalence": "kernel_dual",

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from icl_contrastive.provenance import code_digest
-from icl_contrastive.verify import Findings, verify
+from icl_contrastive.artifacts.origin import code_digest
+from icl_contrastive.artifacts.verify import Findings, verify
 
 from ..project import SMOKE, Project
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from icl_contrastive.artifacts import (
+from icl_contrastive.artifacts.files import (
     DamagedArtifactError,
     OtherArtifactError,
     load_table,
     load_tensors,
 )
+from icl_contrastive.artifacts.manifest import EditedArtifactError, record_in, write_manifest
+from icl_contrastive.artifacts.verify import verify
 from icl_contrastive.config import ConfigError, check_file, read_experiment
-from icl_contrastive.manifest import EditedArtifactError, record_in, write_manifest
-from icl_contrastive.verify import verify
 
 from ..project import ROOT, Project
 from .conftest import Strike

@@ -17,7 +17,7 @@ import yaml
 from safetensors.numpy import load_file, save_file
 from snakemake.utils import update_config
 
-from icl_contrastive.artifacts import load_tensors, save_tensors
+from icl_contrastive.artifacts.files import load_tensors, save_tensors
 from icl_contrastive.config import Experiment, read_experiment
 
 from ..project import ROOT, Project

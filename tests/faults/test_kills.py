@@ -118,7 +118,7 @@ def test_sigint(fresh: Folder, whole: Folder, strike: Strike) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
-from icl_contrastive.artifacts import write_atomically
+from icl_contrastive.artifacts.files import write_atomically
 target, content, share = Path(sys.argv[1]), b"new" * 10_000, float(sys.argv[2])
 def write(path):
     with path.open("wb") as file:

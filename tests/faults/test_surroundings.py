@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from icl_contrastive.verify import verify
+from icl_contrastive.artifacts.verify import verify
 
 from .conftest import Strike
 from .running import Folder

@@ -7,11 +7,11 @@ import pandas as pd
 import yaml
 from PIL import Image
 
-from icl_contrastive.artifacts import save_table
+from icl_contrastive.artifacts.files import save_table
+from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import COLUMNS
 from icl_contrastive.config import Experiment, read_experiment
 from icl_contrastive.report.page import Results
-from icl_contrastive.tables import MAY_BE_EMPTY
 
 from .synthetic import CONFIGS, write_tables
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from icl_contrastive.artifacts import load_table, load_tensors, save_table
+from icl_contrastive.artifacts.files import load_table, load_tensors, save_table
 from icl_contrastive.config import ConfigError, Experiment, read_experiment
 from icl_contrastive.config.ablations import DECISIONS
 from icl_contrastive.figures import ablations as figure

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from icl_contrastive.artifacts import (
+from icl_contrastive.artifacts.files import (
     DamagedArtifactError,
     NotANumberError,
     load_table,
@@ -258,7 +258,7 @@ import os, sys
 os.umask(int(sys.argv[2], 8))
 from pathlib import Path
 from tests.unit.test_artifacts import CONFIG, MADE_WITH, MAY_BE_EMPTY, TABLE, TENSORS
-from icl_contrastive.artifacts import save_table, save_tensors
+from icl_contrastive.artifacts.files import save_table, save_tensors
 save_tensors(Path(sys.argv[1], "x.safetensors"), dict(reversed(TENSORS.items())), CONFIG, MADE_WITH)
 save_table(Path(sys.argv[1], "x.csv"), TABLE, MAY_BE_EMPTY)
 """

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from icl_contrastive.approximation import (
+from icl_contrastive.analysis.estimates import (
     approximation_errors,
     entry_errors,
     estimated_matrices,

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from icl_contrastive.artifacts import load_table
+from icl_contrastive.artifacts.files import load_table
 from icl_contrastive.claims import COLUMNS, ClaimError, Evidence, evaluate, read_claims
 from icl_contrastive.claims.criteria import (
     CRITERIA,

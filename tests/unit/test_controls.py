@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from icl_contrastive.artifacts import load_table, save_tensors
-from icl_contrastive.controls import altered_prompts, least_squares
+from icl_contrastive.analysis.controls import altered_prompts, least_squares
+from icl_contrastive.artifacts.files import load_table, save_tensors
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.steps import controls
 from icl_contrastive.steps import data as data_step

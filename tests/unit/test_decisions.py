@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from icl_contrastive.artifacts import load_tensors
+from icl_contrastive.artifacts.files import load_tensors
 from icl_contrastive.attention import Normalization, Weights
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.features.positive import Positive

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
-from icl_contrastive.approximation import mild_pairs
-from icl_contrastive.artifacts import NotANumberError, load_tensors, save_tensors
+from icl_contrastive.analysis.error_curves import Curves
+from icl_contrastive.analysis.estimates import mild_pairs
+from icl_contrastive.artifacts.files import NotANumberError, load_tensors, save_tensors
 from icl_contrastive.attention import Projections, Weights, project
-from icl_contrastive.error_curves import Curves
 from icl_contrastive.features import FAMILIES, Statistics, build_family
 from icl_contrastive.steps import (
     approximation,

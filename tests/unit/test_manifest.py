@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from icl_contrastive.checksum import sha256
-from icl_contrastive.manifest import (
+from icl_contrastive.artifacts.checksum import sha256
+from icl_contrastive.artifacts.manifest import (
     EditedArtifactError,
     OtherOriginError,
     record_in,
     write_manifest,
 )
-from icl_contrastive.verify import main
+from icl_contrastive.artifacts.verify import main
 
 from .processes import ROOT, python
 
@@ -130,7 +130,8 @@ def test_without_a_sound_manifest_nothing_is_verified(
 def test_a_check_needs_nothing_but_python(results: Path) -> None:
     """No package but the standard library's."""
     path = str(ROOT / "src")
-    script = f"import sys; sys.path[:0] = [{path!r}]; from icl_contrastive.verify import main; "
+    script = f"import sys; sys.path[:0] = [{path!r}]; "
+    script += "from icl_contrastive.artifacts.verify import main; "
     done = python("-I", "-S", "-c", f"{script}sys.exit(main(sys.argv[1:]))", results)
     assert "3 artifacts intact" in done.stdout
 

@@ -10,7 +10,7 @@ PROGRAM = r"""
 import re
 from pathlib import Path
 import torch
-from icl_contrastive.approximation import estimated_matrices
+from icl_contrastive.analysis.estimates import estimated_matrices
 from icl_contrastive.attention import Weights, project
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.steps.equivalence import compare

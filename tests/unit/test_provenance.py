@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from safetensors import safe_open
 
-from icl_contrastive.checksum import sha256
+from icl_contrastive.artifacts.checksum import sha256
+from icl_contrastive.artifacts.origin import code_digest, origin, versions
 from icl_contrastive.figures import common
-from icl_contrastive.provenance import code_digest, origin, versions
 from icl_contrastive.streams import stream
 
 from .processes import python

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from icl_contrastive.artifacts import save_table
+from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.claims import Evidence
 from icl_contrastive.config import FIGURE_TABLES
 from icl_contrastive.config.experiment import FIGURES_WITH_CLAIMS

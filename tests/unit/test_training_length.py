@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from icl_contrastive.artifacts import load_table, load_tensors
+from icl_contrastive.analysis.diagnostics import relative_deviation
+from icl_contrastive.artifacts.files import load_table, load_tensors
 from icl_contrastive.attention import Projections
-from icl_contrastive.diagnostics import relative_deviation
 from icl_contrastive.features import build_family
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.steps import data as data_step

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from icl_contrastive.artifacts.tables import columns_of
 from icl_contrastive.config import FIGURE_TABLES, ConfigError, check_file, read_experiment
 from icl_contrastive.config.families import FAMILIES as KNOWN
 from icl_contrastive.features import FAMILIES, Family
-from icl_contrastive.tables import columns_of
 from icl_contrastive.variants import models
 
 from ..project import ROOT, Project

@@ -199,7 +199,7 @@ def table_options(figure):
 @cache
 def digest(files):
     """Digest of source files, of which many artifacts have the same."""
-    from icl_contrastive.provenance import code_digest  # not before it is needed: it loads numpy
+    from icl_contrastive.artifacts.origin import code_digest  # not before it is needed: it loads numpy
 
     return code_digest(map(Path, files))
 
@@ -209,7 +209,7 @@ MADE_OF = ("code", "own", "claims", "scaled")  # inputs whose digest the steps r
 
 def made_by(path):
     """What an artifact's log says of its making, its rule, and what would make it now."""
-    from icl_contrastive.manifest import record_in  # likewise
+    from icl_contrastive.artifacts.manifest import record_in  # likewise
 
     producer = next(one for one in workflow.rules if one.is_producer(path))
     wildcards = Wildcards(fromdict=producer.get_wildcards(path))

@@ -7,7 +7,7 @@ Out: results/manifest.json.
 
 rule manifest:
     input:
-        code=code("manifest"),
+        code=code("artifacts.manifest"),
         artifacts=artifacts,
     output:
         "results/manifest.json",
@@ -20,6 +20,6 @@ rule manifest:
     resources:
         **table_needs,
     run:
-        from icl_contrastive.manifest import write_manifest
+        from icl_contrastive.artifacts.manifest import write_manifest
 
         write_manifest(Path(output[0]), {Path(path): made_by(path) for path in input.artifacts})

@@ -24,16 +24,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullLocator
 
-from icl_contrastive.artifacts import (
+from icl_contrastive.artifacts.files import (
     DamagedArtifactError,
     OtherArtifactError,
     load_table,
     write_atomically,
 )
+from icl_contrastive.artifacts.origin import origin, record
+from icl_contrastive.artifacts.tables import COLUMNS, MAY_BE_EMPTY
 from icl_contrastive.command_line import job_parser
 from icl_contrastive.figures import style
-from icl_contrastive.provenance import origin, record
-from icl_contrastive.tables import COLUMNS, MAY_BE_EMPTY
 
 Array = npt.NDArray[np.float64]
 

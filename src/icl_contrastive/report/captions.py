@@ -21,7 +21,7 @@ from docutils.core import publish_parts
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from icl_contrastive.artifacts import load_table
+from icl_contrastive.artifacts.files import load_table
 from icl_contrastive.figures.common import Array, Config, Table, read_config, read_table
 from icl_contrastive.figures.comparison import read_matrices
 from icl_contrastive.figures.controls import unexplained

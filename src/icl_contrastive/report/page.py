@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from icl_contrastive.artifacts import load_table
+from icl_contrastive.artifacts.files import load_table
 from icl_contrastive.claims import Evidence
 from icl_contrastive.config.experiment import FIGURE_TABLES, FIGURES_WITH_CLAIMS, Experiment
 from icl_contrastive.report.captions import Caption, caption_numbers, write_caption

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from icl_contrastive.checksum import sha256
-from icl_contrastive.provenance import LIBRARIES, versions
+from icl_contrastive.artifacts.checksum import sha256
+from icl_contrastive.artifacts.origin import LIBRARIES, versions
 
 _OF_THE_PAGE = ("snakemake", "jinja2", "docutils")
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from icl_contrastive.artifacts import write_atomically
+from icl_contrastive.artifacts.files import write_atomically
 from icl_contrastive.config import Experiment, read_experiment
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.page import VERDICTS, Results, label, tally

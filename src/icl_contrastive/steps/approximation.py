@@ -9,20 +9,20 @@ from typing import Any
 import pandas as pd
 import torch
 
-from icl_contrastive.approximation import (
+from icl_contrastive.analysis.estimates import (
     Matrices,
     approximation_errors,
     estimated_matrices,
     exact_matrices,
 )
-from icl_contrastive.artifacts import save_table
+from icl_contrastive.artifacts.files import save_table
+from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.attention import project
 from icl_contrastive.features import Statistics, build_family
 from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.entries import entries
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
-from icl_contrastive.tables import MAY_BE_EMPTY
 
 log = logging.getLogger(__name__)
 

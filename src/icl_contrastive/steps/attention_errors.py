@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from icl_contrastive.approximation import (
+from icl_contrastive.analysis.estimates import (
     EntryErrors,
     Matrices,
     entry_errors,
     estimated_matrices,
     exact_matrices,
 )
-from icl_contrastive.artifacts import save_table
+from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.attention import project
 from icl_contrastive.features import Family, Statistics, build_family
 from icl_contrastive.steps.common import check_origin, run_step

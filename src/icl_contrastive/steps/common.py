@@ -11,9 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from icl_contrastive.artifacts import DamagedArtifactError, OtherArtifactError, load_tensors
+from icl_contrastive.artifacts.files import (
+    DamagedArtifactError,
+    OtherArtifactError,
+    load_tensors,
+)
+from icl_contrastive.artifacts.origin import record
 from icl_contrastive.command_line import job_parser
-from icl_contrastive.provenance import record
 
 log = logging.getLogger(__name__)
 

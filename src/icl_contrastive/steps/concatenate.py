@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from icl_contrastive.artifacts import load_table, save_table
+from icl_contrastive.artifacts.files import load_table, save_table
 from icl_contrastive.steps.common import StepError, run_step
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from icl_contrastive.artifacts import load_tensors, save_table
-from icl_contrastive.attention import Weights, project
-from icl_contrastive.controls import (
+from icl_contrastive.analysis.controls import (
     Prediction,
     altered_prompts,
     least_squares,
     predict_labels,
 )
+from icl_contrastive.artifacts.files import load_tensors, save_table
+from icl_contrastive.attention import Weights, project
 from icl_contrastive.features import Statistics, build_family
 from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from icl_contrastive.artifacts import save_table
+from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.attention import project, query_attention
 from icl_contrastive.descent import descend
 from icl_contrastive.dual import dual_problem

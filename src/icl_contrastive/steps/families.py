@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from icl_contrastive.approximation import (
+from icl_contrastive.analysis.estimates import (
     Matrices,
     approximation_errors,
     estimated_matrices,
     exact_matrices,
     mild_pairs,
 )
-from icl_contrastive.artifacts import save_table
+from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.attention import project
 from icl_contrastive.features import Statistics
 from icl_contrastive.steps.common import check_origin, run_step

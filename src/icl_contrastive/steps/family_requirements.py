@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from icl_contrastive.artifacts import load_table, save_table
-from icl_contrastive.error_curves import Curves
+from icl_contrastive.analysis.error_curves import Curves
+from icl_contrastive.artifacts.files import load_table, save_table
+from icl_contrastive.artifacts.tables import COLUMNS, MAY_BE_EMPTY
 from icl_contrastive.features import Family
 from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream
-from icl_contrastive.tables import COLUMNS, MAY_BE_EMPTY
 
 Array = npt.NDArray[np.float64]
 Name = tuple[str, str]  # family and projection

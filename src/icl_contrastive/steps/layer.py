@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from icl_contrastive.artifacts import Contents, load_tensors
+from icl_contrastive.artifacts.files import Contents, load_tensors
 from icl_contrastive.attention import Weights
 from icl_contrastive.features import Family, Statistics
 from icl_contrastive.features.base import FeatureMap

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from icl_contrastive.artifacts import load_tensors, save_tensors
-from icl_contrastive.provenance import origin
+from icl_contrastive.artifacts.files import load_tensors, save_tensors
+from icl_contrastive.artifacts.origin import origin
 from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.tasks import Prompts, sample_part

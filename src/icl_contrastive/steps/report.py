@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from icl_contrastive.artifacts import write_atomically
+from icl_contrastive.artifacts.files import write_atomically
 from icl_contrastive.config import Experiment
 from icl_contrastive.report.page import Results, render
 from icl_contrastive.report.provenance import trace

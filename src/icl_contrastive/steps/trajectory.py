@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from icl_contrastive.artifacts import load_tensors, save_table
+from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.steps.common import check_origin, run_step
 
 

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from icl_contrastive.artifacts import write_atomically
-from icl_contrastive.checksum import sha256
+from icl_contrastive.artifacts.checksum import sha256
+from icl_contrastive.artifacts.files import write_atomically
 
 
 class EditedArtifactError(RuntimeError):

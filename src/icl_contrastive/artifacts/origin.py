@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from icl_contrastive.artifacts import written
+from icl_contrastive.artifacts.files import written
 from icl_contrastive.streams import drawn
 
 LIBRARIES = (

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from icl_contrastive.checksum import sha256
+from icl_contrastive.artifacts.checksum import sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +111,7 @@ def save_tensors(
         path: of the file.
         tensors: arrays by name.
         config: the slice of the config.
-        made_with: code, libraries and random streams (`icl_contrastive.provenance.origin`).
+        made_with: code, libraries and random streams (`icl_contrastive.artifacts.origin.origin`).
     """
     arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
     about = {"config": config, "made_with": made_with or {}}

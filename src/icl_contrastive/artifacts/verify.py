@@ -1,4 +1,4 @@
-"""Whether a results folder is as its manifest says: ``python -m icl_contrastive.verify results``.
+"""Whether results are as their manifest says: ``python -m icl_contrastive.artifacts.verify``.
 
 Needs nothing but Python, so that whoever receives results can check them.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from icl_contrastive.checksum import sha256
+from icl_contrastive.artifacts.checksum import sha256
 
 MANIFEST = "manifest.json"
 APART = ("logs", "benchmarks", MANIFEST)
@@ -89,7 +89,9 @@ def _folders(names: Iterable[str]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Say in plain words what was found; 0 if all is intact, 1 otherwise."""
-    parser = argparse.ArgumentParser(prog="python -m icl_contrastive.verify", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m icl_contrastive.artifacts.verify", description=__doc__
+    )
     parser.add_argument("folder", type=Path, nargs="?", default=Path("results"))
     folder: Path = parser.parse_args(argv).folder
     try:

@@ -1,0 +1,1 @@
+"""What pretrained layers are asked: are they estimated well, do they learn in context?"""
