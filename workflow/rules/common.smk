@@ -199,7 +199,9 @@ def table_options(figure):
 @cache
 def digest(files):
     """Digest of source files, of which many artifacts have the same."""
-    from icl_contrastive.artifacts.origin import code_digest  # not before it is needed: it loads numpy
+    from icl_contrastive.artifacts.origin import (
+        code_digest,
+    )  # not before it is needed: it loads numpy
 
     return code_digest(map(Path, files))
 
