@@ -18,6 +18,7 @@ configfile: checked_file("config.yaml")
 
 
 experiment = checked_experiment(config)
+ablations = list_ablations(experiment)
 
 
 report: "workflow/report/workflow.rst"

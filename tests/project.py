@@ -13,10 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from icl_contrastive.config import FIGURES
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ("Snakefile", "config.yaml", "workflow", "src")
 SMOKE = ("--configfile", "workflow/smoke.yaml")
 NOTHING = "Nothing to be done"
+FIGURE_TABLES = {name: one.tables for name, one in FIGURES.items() if one.keys is not None}
+"""What each figure of the config is drawn from."""
 
 
 def free_port() -> int:

@@ -8,9 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from icl_contrastive.config import FIGURE_TABLES
-
-from ..project import SMOKE, Project
+from ..project import FIGURE_TABLES, SMOKE, Project
 
 
 def cells(smoke: Project, kind: str) -> set[tuple[str, str]]:

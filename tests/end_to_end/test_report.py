@@ -15,10 +15,9 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from icl_contrastive.config import FIGURE_TABLES
 from icl_contrastive.report.readme import BLOCKS, problems
 
-from ..project import SMOKE, Project
+from ..project import FIGURE_TABLES, SMOKE, Project
 
 
 @pytest.fixture(scope="module")

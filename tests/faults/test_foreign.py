@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from snakemake.utils import update_config
 
 from icl_contrastive.artifacts.files import load_tensors, save_tensors
-from icl_contrastive.config import Experiment, read_experiment
+from icl_contrastive.config import Experiment, jobs, read_experiment
 
 from ..project import ROOT, Project
 from .conftest import Strike
@@ -71,17 +71,29 @@ def test_another_kind(
         for step, config, outputs in (
             (
                 "equivalence",
-                experiment.equivalence("n15", "softmax"),
+                jobs.as_json(jobs.equivalence(experiment, "n15", "softmax")),
                 {"table": x, "trajectory": y},
             ),
-            ("approximation", experiment.approximation("n15"), {"errors": x, "matrices": y}),
-            ("families", experiment.families("n15"), {"errors": x, "closed-forms": y, "times": z}),
-            ("diagram", experiment.diagram(), {"output": x}),
-            ("controls", experiment.controls("n15"), {"output": x}),
-            ("training_length", experiment.training_length("n15"), {"output": x}),
+            (
+                "approximation",
+                jobs.as_json(jobs.approximation(experiment, "n15")),
+                {"errors": x, "matrices": y},
+            ),
+            (
+                "families",
+                jobs.as_json(jobs.families(experiment, "n15")),
+                {"errors": x, "closed-forms": y, "times": z},
+            ),
+            ("diagram", jobs.as_json(jobs.diagram(experiment)), {"output": x}),
+            ("controls", jobs.as_json(jobs.controls(experiment, "n15")), {"output": x}),
+            (
+                "training_length",
+                jobs.as_json(jobs.training_length(experiment, "n15")),
+                {"output": x},
+            ),
         ):
             cases.append((f"steps.{step}", config, inputs | outputs, wrong))
-    model = experiment.pretrain("n15", "softmax")
+    model = jobs.as_json(jobs.pretrain(experiment, "n15", "softmax"))
     cases += [
         (
             "steps.pretrain",
@@ -93,7 +105,7 @@ def test_another_kind(
         ("steps.family_training", '{"seed": 1}', {"pretrained": [data], "output": x}, data),
         (
             "steps.trajectory",
-            experiment.trajectory("n15", "softmax"),
+            jobs.as_json(jobs.trajectory(experiment, "n15", "softmax")),
             {"trajectory": pretrained, "table": x},
             pretrained,
         ),
@@ -109,13 +121,13 @@ def test_another_kind(
         ("steps.concatenate", "{}", {"tables": [data], "output": x}, data),
         (
             "steps.family_requirements",
-            experiment.family_requirements(),
+            jobs.as_json(jobs.family_requirements(experiment)),
             {"families": tables["matrices"], "output": x},
             tables["matrices"],
         ),
         (
             "figures.figure_6",
-            experiment.figure("figure_6"),
+            jobs.as_json(jobs.figure(experiment, "figure_6")),
             {"matrices": tables["pretraining"], "output": tmp_path / "x.png"},
             tables["pretraining"],
         ),
@@ -158,16 +170,16 @@ def test_old_results(
     results, x, y = smoke.root / "results", tmp_path / "x", tmp_path / "y"
     data = results / "data/n15.safetensors"
     pretrain = (
-        *("steps.pretrain", experiment.pretrain("n15", "softmax")),
+        *("steps.pretrain", jobs.as_json(jobs.pretrain(experiment, "n15", "softmax"))),
         *("inputs", {"output": x, "device": "cpu"}),
     )
     approximation = (
-        *("steps.approximation", experiment.approximation("n15"), "pretrained"),
+        *("steps.approximation", jobs.as_json(jobs.approximation(experiment, "n15")), "pretrained"),
         {"data": data, "errors": x, "matrices": y},
     )
     collect = ("steps.collect_pretraining", "{}", "pretrained", {"output": x})
     figure = (
-        *("figures.figure_6", experiment.figure("figure_6"), "matrices"),
+        *("figures.figure_6", jobs.as_json(jobs.figure(experiment, "figure_6")), "matrices"),
         {"output": tmp_path / "x.png"},
     )
     trained, matrices = "pretrained/n15/softmax.safetensors", "tables/matrices.csv"
@@ -240,7 +252,7 @@ def test_divergence_in_a_descent(
     trained = tmp_path / "trained.safetensors"
     for alpha, epoch in ((-1e30, 1), (-1e200, 1)):
         trained.write_bytes((results / f"pretrained/n15/{variant}.safetensors").read_bytes())
-        config = json.loads(experiment.equivalence("n15", variant))
+        config = jobs.equivalence(experiment, "n15", variant)
         config["model"]["alpha"] = alpha
         remade(trained, model=config["model"])
         message = error_of(

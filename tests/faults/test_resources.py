@@ -125,7 +125,7 @@ def python(folder: Folder, *arguments: str, **limits: int) -> subprocess.Complet
 
 TORCH = """
 import sys
-from icl_contrastive.steps.common import run_step
+from icl_contrastive.command import run_step
 def main(arguments, config):
     import torch
     torch.empty(2**40)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,13 @@ import torch
 import yaml
 
 from icl_contrastive.artifacts.files import load_table, load_tensors, save_table
-from icl_contrastive.config import ConfigError, Experiment, read_experiment
-from icl_contrastive.config.ablations import DECISIONS
+from icl_contrastive.artifacts.tables import read_table
+from icl_contrastive.command import Config
+from icl_contrastive.config import ConfigError, Experiment, jobs, read_experiment
+from icl_contrastive.config.ablations import DECISIONS, ablation_paths, list_ablations
 from icl_contrastive.figures import ablations as figure
-from icl_contrastive.figures import common, style
+from icl_contrastive.figures import style
+from icl_contrastive.figures.command import main
 from icl_contrastive.prediction import predict
 from icl_contrastive.steps import ablation as ablation_step
 from icl_contrastive.steps import data as data_step
@@ -39,7 +41,7 @@ def experiment(**changes: Any) -> Experiment:
 
 def test_each_decision_has_its_other_values() -> None:
     one = experiment(init=["uniform", "normal"], batch=[1, 4], runs=[3, 10, 40], omega=[])
-    trained = {name for name, ablation in one.ablations.items() if ablation.is_trained}
+    trained = {name for name, ablation in list_ablations(one).items() if ablation.is_trained}
     assert trained == {
         "normalization-scaled",
         "normalization-none",
@@ -49,7 +51,7 @@ def test_each_decision_has_its_other_values() -> None:
         "batch-4",
         "runs-40",
     }
-    looked_at = set(one.ablations) - trained
+    looked_at = set(list_ablations(one)) - trained
     assert looked_at == {
         "base-softmax",
         "runs-3",
@@ -58,13 +60,13 @@ def test_each_decision_has_its_other_values() -> None:
         "negatives-section_5.5",
         "negatives-eq18",
     }
-    defaults = {name for name, ablation in one.ablations.items() if ablation.default}
+    defaults = {name for name, ablation in list_ablations(one).items() if ablation.default}
     assert defaults == {"base-softmax", "decay-every_step", "negatives-section_5.5"}
 
 
 def test_an_ablation_changes_one_key_of_the_job() -> None:
     one = experiment()
-    base = json.loads(one.pretrain("n15", "softmax"))
+    base = jobs.pretrain(one, "n15", "softmax")
     assert {key: base[key] for key in DECISIONS} == {
         "normalization": "unit",
         "init": "uniform",
@@ -73,38 +75,38 @@ def test_an_ablation_changes_one_key_of_the_job() -> None:
         "prompts": "fixed",
         "batch": 1,
     }
-    job = json.loads(one.ablation_training("normalization-none"))
+    job = jobs.ablation_training(one, "normalization-none")
     base["checkpoints"] = []  # nothing is kept on the way
     assert job == base | {"normalization": "none"}
-    assert one.ablation_paths("normalization-none") == (
+    assert ablation_paths(one, "normalization-none") == (
         "results/data/n15.safetensors",
         "results/ablations/normalization-none.safetensors",
     )
     # More runs than there are need prompts of their own.
-    more = json.loads(one.ablation_training("runs-30"))
+    more = jobs.ablation_training(one, "runs-30")
     assert more == base | {"runs": 30}
-    assert one.ablation_paths("runs-30")[0] == "results/ablations/data/30_runs.safetensors"
-    data = json.loads(one.ablation_data(30))
-    assert data == json.loads(one.data("n15")) | {"runs": 30}
+    assert ablation_paths(one, "runs-30")[0] == "results/ablations/data/30_runs.safetensors"
+    data = jobs.ablation_data(one, "30")
+    assert data == jobs.data(one, "n15") | {"runs": 30}
     # Fewer are among those that there are.
-    assert one.ablation_paths("runs-3")[1] == "results/pretrained/n15/softmax.safetensors"
+    assert ablation_paths(one, "runs-3")[1] == "results/pretrained/n15/softmax.safetensors"
 
 
 def test_the_forms_of_the_negatives_are_compared_at_the_same_place() -> None:
     one = experiment()
-    pair = [one.ablations[f"negatives-{form}"].variant for form in ("section_5.5", "eq18")]
+    pair = [list_ablations(one)[f"negatives-{form}"].variant for form in ("section_5.5", "eq18")]
     models = [one.variants[name].model for name in pair]
     for key in ("k", "beta"):
         assert models[0][key] == models[1][key]
     config = copy.deepcopy(CONFIG)
     config["variants"]["negative_eq18"]["k"] = 2
-    assert not any("negatives" in name for name in read_experiment(config, SCHEMA).ablations)
+    assert not any("negatives" in name for name in list_ablations(read_experiment(config, SCHEMA)))
 
 
 def test_without_the_section_there_are_none() -> None:
     config = copy.deepcopy(CONFIG)
     del config["ablations"]
-    assert read_experiment(config, SCHEMA).ablations == {}
+    assert list_ablations(read_experiment(config, SCHEMA)) == {}
 
 
 @pytest.mark.parametrize(
@@ -194,10 +196,10 @@ def test_the_figure(tmp_path: Path) -> None:
     outputs = [tmp_path / name for name in ("a.pdf", "a.png", "b.pdf", "b.png")]
     for pair in (outputs[:2], outputs[2:]):
         arguments = ["--config", "{}", "--ablations", str(path), "--output", *map(str, pair)]
-        common.main(figure.draw, arguments)
+        main(figure.draw, arguments)
     for one, other in zip(outputs[:2], outputs[2:], strict=True):
         assert one.read_bytes() == other.read_bytes()
     with style.applied():
-        drawn = figure.draw(common.Config(), common.read_table("ablations", path))
+        drawn = figure.draw(Config(), read_table("ablations", path))
     labels = [text.get_text() for text in drawn.axes[0].get_yticklabels()]
     assert labels == ["as configured", "initial weights: normal", "decay in single steps: in full"]

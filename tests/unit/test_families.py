@@ -15,6 +15,7 @@ from icl_contrastive.analysis.error_curves import Curves
 from icl_contrastive.analysis.estimates import mild_pairs
 from icl_contrastive.artifacts.files import NotANumberError, load_tensors, save_tensors
 from icl_contrastive.attention import Projections, Weights, project
+from icl_contrastive.command import StepError
 from icl_contrastive.features import FAMILIES, Statistics, build_family
 from icl_contrastive.steps import (
     approximation,
@@ -25,7 +26,6 @@ from icl_contrastive.steps import (
     family_training,
     pretrain,
 )
-from icl_contrastive.steps.common import StepError
 from icl_contrastive.steps.layer import load_layer
 from icl_contrastive.training import initial_statistics, initial_weights
 from icl_contrastive.training.batched import BatchedRuns

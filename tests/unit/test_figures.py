@@ -21,9 +21,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from icl_contrastive.figures import common, heatmap, style
-from icl_contrastive.figures.common import Table
+from icl_contrastive.artifacts.files import ArtifactError
+from icl_contrastive.artifacts.tables import Table, read_table
+from icl_contrastive.command import read_config
+from icl_contrastive.figures import heatmap, style
+from icl_contrastive.figures.command import main, save
 from icl_contrastive.figures.curves import draw_curve
+from icl_contrastive.figures.wording import scientific
 from icl_contrastive.variants import Variant
 
 from .synthetic import (
@@ -54,8 +58,8 @@ def smallest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def draw(figure: str, paths: dict[str, Path]) -> Figure:
     module = importlib.import_module(f"icl_contrastive.figures.{figure}")
-    inputs = {name: common.read_table(name, paths[key]) for name, key in TABLES[figure].items()}
-    result = module.draw(common.read_config(json.dumps(CONFIGS[figure])), **inputs)
+    inputs = {name: read_table(name, paths[key]) for name, key in TABLES[figure].items()}
+    result = module.draw(read_config(json.dumps(CONFIGS[figure])), **inputs)
     assert isinstance(result, Figure)
     return result
 
@@ -75,7 +79,7 @@ def arguments(
 
 
 def run(figure: str, command_line: list[str]) -> None:
-    common.main(importlib.import_module(f"icl_contrastive.figures.{figure}").draw, command_line)
+    main(importlib.import_module(f"icl_contrastive.figures.{figure}").draw, command_line)
 
 
 class TextRecorder(RendererAgg):
@@ -159,9 +163,9 @@ def figure_5(tables: dict[str, Path], **panels: Any) -> Figure:
     for panel, places in panels.items():
         config = config | {panel: config[panel] | places}
     module = importlib.import_module("icl_contrastive.figures.figure_5")
-    pretraining = common.read_table("pretraining", tables["pretraining"])
+    pretraining = read_table("pretraining", tables["pretraining"])
     with style.applied():
-        drawn: Figure = module.draw(common.read_config(json.dumps(config)), pretraining=pretraining)
+        drawn: Figure = module.draw(read_config(json.dumps(config)), pretraining=pretraining)
     return drawn
 
 
@@ -301,8 +305,8 @@ def test_the_features_needed_are_told_as_far_as_they_are_known(
     module = importlib.import_module("icl_contrastive.figures.families")
     with style.applied():
         drawn = module.draw(
-            common.read_config(json.dumps(config)),
-            **{name: common.read_table(name, path) for name, path in inputs.items()},
+            read_config(json.dumps(config)),
+            **{name: read_table(name, path) for name, path in inputs.items()},
         )
     notes = [text.get_text() for axes in drawn.axes for text in axes.texts]
     assert notes == [f"target at\n{note}"] * 2
@@ -390,7 +394,7 @@ def test_a_curve_is_the_median_between_the_quartiles() -> None:
         np.testing.assert_allclose(
             [heights.min(), heights.max()], [low[epoch - 1], high[epoch - 1]]
         )
-    with pytest.raises(SystemExit, match="rows are missing"):
+    with pytest.raises(ArtifactError, match="rows are missing"):
         draw_curve(axes, Table(Path("table.csv"), rows[1:]), "epoch", "error", "run", color="k")
     axes.set_yscale("log")
     with pytest.raises(ValueError, match="logarithmic already"):
@@ -461,14 +465,14 @@ def test_a_damaged_table_is_reported_with_its_file(
 ) -> None:
     path = tmp_path / "diagram.csv"
     path.write_bytes(content)
-    with pytest.raises(SystemExit, match=complaint) as caught:
-        common.read_table("diagram", path)
+    with pytest.raises(ArtifactError, match=complaint) as caught:
+        read_table("diagram", path)
     assert str(path) in str(caught.value)
 
 
 def test_an_absent_table_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"error: .*absent\.csv does not exist"):
-        common.read_table("diagram", tmp_path / "absent.csv")
+    with pytest.raises(FileNotFoundError, match=r"absent\.csv does not exist"):
+        read_table("diagram", tmp_path / "absent.csv")
 
 
 @pytest.mark.parametrize(
@@ -482,8 +486,8 @@ def test_an_absent_table_is_reported(tmp_path: Path) -> None:
 def test_an_incomplete_matrix_is_reported(rows: str, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "diagram.csv"
     path.write_text(f"matrix,row,column,value\n{rows}")
-    with pytest.raises(SystemExit, match=complaint) as caught:
-        common.read_table("diagram", path).matrix(matrix="H")
+    with pytest.raises(ArtifactError, match=complaint) as caught:
+        read_table("diagram", path).matrix(matrix="H")
     assert str(path) in str(caught.value)
 
 
@@ -510,12 +514,9 @@ def test_a_bad_config_is_reported(
         run("figure_6", command_line)
 
 
-def test_an_unknown_format_is_reported(
-    tables: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
+def test_an_unknown_format_is_reported(tables: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"neither in \.pdf nor in \.png"):
         run("figure_6", arguments("figure_6", tables, [tmp_path / "figure.gif"]))
-    assert "neither in .pdf nor in .png" in capsys.readouterr().err
 
 
 def test_a_failed_save_leaves_the_old_files(tmp_path: Path) -> None:
@@ -525,7 +526,7 @@ def test_a_failed_save_leaves_the_old_files(tmp_path: Path) -> None:
     figure = Figure()
     figure.text(0.5, 0.5, r"$\nosuchsymbol$")
     with pytest.raises(ValueError, match="nosuchsymbol"):
-        common.save(figure, [path], {})
+        save(figure, [path], {})
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -537,7 +538,7 @@ def test_tables_are_read_to_the_last_bit(tmp_path: Path) -> None:
         "matrix,row,column,value",
         (["H", row, 0, repr(float(value))] for row, value in enumerate(values)),
     )
-    matrix = common.read_table("diagram", path).matrix(matrix="H")
+    matrix = read_table("diagram", path).matrix(matrix="H")
     np.testing.assert_array_equal(matrix[:, 0], values)
 
 
@@ -552,7 +553,7 @@ def test_tables_are_read_to_the_last_bit(tmp_path: Path) -> None:
     ],
 )
 def test_scientific_notation(value: float, text: str) -> None:
-    assert common.scientific(value) == text
+    assert scientific(value) == text
 
 
 def test_color_scales_keep_small_entries_apart_and_zero_in_the_middle() -> None:

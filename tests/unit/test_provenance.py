@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from icl_contrastive.artifacts.checksum import sha256
 from icl_contrastive.artifacts.origin import code_digest, origin, versions
-from icl_contrastive.figures import common
+from icl_contrastive.figures.command import save
 from icl_contrastive.streams import stream
 
 from .processes import python
@@ -79,7 +79,7 @@ def test_the_data_say_what_made_them(tmp_path: Path) -> None:
 @pytest.fixture
 def figures(tmp_path: Path) -> tuple[Path, Path]:
     paths = (tmp_path / "figure.pdf", tmp_path / "figure.png")
-    common.save(Figure(), paths, MADE_BY)
+    save(Figure(), paths, MADE_BY)
     return paths
 
 

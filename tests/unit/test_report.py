@@ -18,10 +18,11 @@ import yaml
 
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.claims import Evidence
-from icl_contrastive.config import FIGURE_TABLES
-from icl_contrastive.config.experiment import FIGURES_WITH_CLAIMS
+from icl_contrastive.config import FIGURES as FILES
+from icl_contrastive.config import jobs
+from icl_contrastive.figures import wording
 from icl_contrastive.report import text
-from icl_contrastive.report.captions import NUMBERS, caption_numbers, write_caption
+from icl_contrastive.report.captions import caption_numbers, write_caption
 from icl_contrastive.report.contradictions import NUMBERS as CONTRADICTIONS
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.numbers import CaptionNumbers
@@ -35,6 +36,7 @@ from icl_contrastive.report.page import (
 from icl_contrastive.report.provenance import Provenance, job_seconds, trace
 from icl_contrastive.report.reference import differences, subject
 
+from ..project import FIGURE_TABLES
 from .results import CLAIMS, ROOT, TEXTS, write_results
 from .synthetic import FIGURES, TABLES, write, write_tables
 
@@ -79,7 +81,7 @@ def words(page: str) -> str:
     ],
 )
 def test_numbers(value: float, shown: str) -> None:
-    assert text.number(value) == shown
+    assert wording.number(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -87,12 +89,12 @@ def test_numbers(value: float, shown: str) -> None:
     [(0, "0 %"), (1, "100 %"), (0.37, "37 %"), (0.0021, "0.21 %"), (0.997, "99.7 %")],
 )
 def test_shares(share: float, shown: str) -> None:
-    assert text.percent(share) == shown
+    assert wording.percent(share) == shown
 
 
 def test_a_rounded_zero_has_no_sign() -> None:
-    assert text.fixed(-0.001, 2) == "0.00"
-    assert text.fixed(-0.649) == "−0.6490"
+    assert wording.fixed(-0.001, 2) == "0.00"
+    assert wording.fixed(-0.649) == "−0.6490"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def paths(results: Results, figure: str) -> dict[str, Path]:
         option: results.table(results.experiment.figure_table(figure, option))
         for option in FIGURE_TABLES[figure]
     }
-    return found | ({"claims": results.table("claims")} if figure in FIGURES_WITH_CLAIMS else {})
+    return found | ({"claims": results.table("claims")} if FILES[figure].quotes_claims else {})
 
 
 @pytest.mark.parametrize("figure", FIGURES)
@@ -135,7 +137,9 @@ def test_a_caption_has_the_numbers_of_the_run_and_the_words_of_the_paper(
     results: Results, figure: str
 ) -> None:
     experiment = results.experiment
-    numbers = caption_numbers(figure, experiment.figure(figure), paths(results, figure))
+    numbers = caption_numbers(
+        figure, jobs.as_json(jobs.figure(experiment, figure)), paths(results, figure)
+    )
     assert numbers
     template = (TEXTS / f"{figure}.rst").read_text("utf-8")
     caption = write_caption(template, figure, experiment.config, numbers)
@@ -144,9 +148,8 @@ def test_a_caption_has_the_numbers_of_the_run_and_the_words_of_the_paper(
     body = words(caption.body)
     assert re.search(r"This run :.*\d.*The paper :", body)
     assert not re.search(r"[*`{}]|\bnan\b|alt:", body)
-    # Every number is used, but for those of which a figure shares the function with another.
-    shared = [name for name, function in NUMBERS.items() if function is NUMBERS[figure]]
-    if len(shared) == 1 and figure not in ("figure_3", "figure_8", "controls"):
+    # Every number is used, but for those that a figure computes as another one does.
+    if figure not in (*("figure_3", "figure_8"), *("figure_4", "figure_9"), "controls"):
         unused = [name for name in numbers if f"n.{name}" not in template]
         assert unused == []
 
@@ -154,8 +157,7 @@ def test_a_caption_has_the_numbers_of_the_run_and_the_words_of_the_paper(
 def test_every_figure_has_a_caption() -> None:
     config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
     assert set(config["figures"]) <= set(FIGURE_TABLES)
-    assert set(NUMBERS) == {*FIGURE_TABLES, "ablations"}
-    assert {path.stem for path in TEXTS.glob("*.rst")} == {*NUMBERS, "claims", "workflow"}
+    assert {path.stem for path in TEXTS.glob("*.rst")} == {*FILES, "claims", "workflow"}
 
 
 def test_a_caption_has_the_numbers_of_the_scorecard(results: Results, tmp_path: Path) -> None:
@@ -163,12 +165,16 @@ def test_a_caption_has_the_numbers_of_the_scorecard(results: Results, tmp_path: 
     table = pd.DataFrame([{"id": name, "ours": ours} for name, ours in claims.items()])
     save_table(tmp_path / "claims.csv", table)
     tables = paths(results, "figure_3") | {"claims": tmp_path / "claims.csv"}
-    numbers = caption_numbers("figure_3", results.experiment.figure("figure_3"), tables)
+    numbers = caption_numbers(
+        "figure_3", jobs.as_json(jobs.figure(results.experiment, "figure_3")), tables
+    )
     assert numbers["better_than_quoted"] == "12 %"
     assert (numbers["attention_mse_slope"], numbers["output_mae_slope"]) == ("−0.50", "−0.25")
     assert numbers["attention_mae_slope"] == "–"  # no such claim
     absent = tables | {"claims": tmp_path / "absent.csv"}
-    numbers = caption_numbers("figure_3", results.experiment.figure("figure_3"), absent)
+    numbers = caption_numbers(
+        "figure_3", jobs.as_json(jobs.figure(results.experiment, "figure_3")), absent
+    )
     assert (numbers["better_than_quoted"], numbers["attention_mse_slope"]) == ("–", "–")
 
 
@@ -187,7 +193,9 @@ def test_a_caption_has_the_ends_of_the_sweep(results: Results, tmp_path: Path) -
     ]
     made_up = write(tmp_path / "approximation.csv", "setting,d_r,repeat,matrix,mse,mae", rows)
     tables = paths(results, "figure_3") | {"approximation": made_up}
-    numbers = caption_numbers("figure_3", results.experiment.figure("figure_3"), tables)
+    numbers = caption_numbers(
+        "figure_3", jobs.as_json(jobs.figure(results.experiment, "figure_3")), tables
+    )
     assert (numbers["attention_mse_first"], numbers["attention_mse_last"]) == ("0.50", "0.0050")
 
 
@@ -201,7 +209,7 @@ def families_caption(results: Results, tmp_path: Path, reached: str) -> dict[str
     ]
     header = "setting,matrix,error,family,projection,reached,d_r"
     needed = {"family_requirements": write(tmp_path / "needed.csv", header, rows)}
-    config = results.experiment.figure("families")
+    config = jobs.as_json(jobs.figure(results.experiment, "families"))
     return caption_numbers("families", config, paths(results, "families") | needed)
 
 
@@ -215,7 +223,7 @@ def test_a_caption_tells_bounds_as_such(results: Results, tmp_path: Path) -> Non
 
 
 def test_a_caption_names_the_variants_that_are_trained_otherwise(results: Results) -> None:
-    config = json.loads(results.experiment.figure("figure_5"))
+    config = jobs.figure(results.experiment, "figure_5")
     tables = paths(results, "figure_5")
     assert caption_numbers("figure_5", json.dumps(config), tables)["unlike"] == ""
     config["augmented"]["variants"][1]["learning_rate"] = 0.1
@@ -250,9 +258,9 @@ def test_the_smallest_experiment_has_captions(results: Results, tmp_path: Path) 
     config = {**experiment.config, "runs": 1}
     for figure, wanted in TABLES.items():
         read = {name: tables[key] for name, key in wanted.items()}
-        if figure in FIGURES_WITH_CLAIMS:
+        if FILES[figure].quotes_claims:
             read["claims"] = tmp_path / "no such table"
-        numbers = caption_numbers(figure, experiment.figure(figure), read)
+        numbers = caption_numbers(figure, jobs.as_json(jobs.figure(experiment, figure)), read)
         template = (TEXTS / f"{figure}.rst").read_text("utf-8")
         assert "1 runs" not in words(write_caption(template, figure, config, numbers).body)
 
@@ -261,7 +269,9 @@ def test_the_error_of_a_single_d_r_has_no_trend(results: Results, tmp_path: Path
     rows = pd.read_csv(results.table("matrices"))
     path = tmp_path / "matrices.csv"
     rows[rows["d_r"].isna() | (rows["d_r"] == 1200)].to_csv(path, index=False)
-    found = caption_numbers("figure_6", results.experiment.figure("figure_6"), {"matrices": path})
+    found = caption_numbers(
+        "figure_6", jobs.as_json(jobs.figure(results.experiment, "figure_6")), {"matrices": path}
+    )
     assert found["trend"] == "is that of one d_r alone"
 
 
@@ -281,7 +291,9 @@ def test_a_caption_counts_what_is_shown(results: Results, tmp_path: Path) -> Non
     ]
     tables = paths(results, "figure_8")
     tables["trajectory"] = write(tmp_path / "softmax.csv", header, rows)
-    numbers = caption_numbers("figure_8", results.experiment.figure("figure_8"), tables)
+    numbers = caption_numbers(
+        "figure_8", jobs.as_json(jobs.figure(results.experiment, "figure_8")), tables
+    )
     assert (numbers["largest_gap"], numbers["prompts"], numbers["runs"]) == (
         "0",
         "4 prompts",
@@ -314,7 +326,7 @@ def test_a_figure_without_template_is_shown_under_its_name() -> None:
 
 def test_numbers_are_read_when_they_are_asked_for(results: Results, tmp_path: Path) -> None:
     tables = {name: str(path) for name, path in paths(results, "cosine").items()}
-    config = results.experiment.figure("cosine")
+    config = jobs.as_json(jobs.figure(results.experiment, "cosine"))
     assert CaptionNumbers("cosine", config, tables).runs == "2 runs"
     with pytest.raises(AttributeError, match="nothing"):
         _ = CaptionNumbers("cosine", config, tables).nothing

@@ -20,8 +20,8 @@ import torch
 
 from icl_contrastive.artifacts.files import load_tensors, save_tensors
 from icl_contrastive.artifacts.tables import columns_of
+from icl_contrastive.command import StepError, check_origin, run_step
 from icl_contrastive.dual import DualProblem
-from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.streams import stream
 from icl_contrastive.variants import build_variant
 

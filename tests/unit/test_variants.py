@@ -139,7 +139,7 @@ def test_number_of_negatives_is_checked(demonstrations: int, data: st.DataObject
     if 1 <= k <= most:
         assert variant.mixing(demonstrations).gain.shape == (demonstrations + 1,)
     else:
-        with pytest.raises(ValueError, match=f"k = {k}"):
+        with pytest.raises(ValueError, match=f"k: {k} is not allowed"):
             variant.mixing(demonstrations)
 
 

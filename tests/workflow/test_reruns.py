@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from icl_contrastive.closure import import_closure
-from icl_contrastive.config import FIGURE_TABLES
 
-from ..project import NOTHING, ROOT, SMOKE, Project
+from ..project import FIGURE_TABLES, NOTHING, ROOT, SMOKE, Project
 
 Outdated = Callable[..., dict[str, str]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from copy import deepcopy
@@ -13,7 +12,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from icl_contrastive.config import Experiment, estimates, read_experiment
+from icl_contrastive.config import Experiment, estimates, jobs, read_experiment
 
 from ..project import ROOT, SMOKE, Project
 
@@ -135,7 +134,7 @@ def test_the_estimates_fit_the_paper_s_scale(
     megabytes: float,
 ) -> None:
     one = experiment(config)
-    need = getattr(estimates, estimate)(one, json.loads(getattr(one, job)(*names)))
+    need = getattr(estimates, estimate)(one, getattr(jobs, job)(one, *names))
     assert estimates.SNAKEMAKE_MB + megabytes <= need.mem_mb <= 2000
     assert 2 * seconds <= 60 * need.runtime <= 120 + 20 * seconds
 
@@ -183,9 +182,7 @@ def test_larger_experiments_ask_for_more(
     def need(one: Experiment) -> estimates.Need:
         cell = ("n15", "softmax")
         names = cell[: {"pretrain": 2, "equivalence": 2, "tables": 0}.get(estimate, 1)]
-        found: estimates.Need = getattr(estimates, estimate)(
-            one, json.loads(getattr(one, job)(*names))
-        )
+        found: estimates.Need = getattr(estimates, estimate)(one, getattr(jobs, job)(one, *names))
         return found
 
     base = deepcopy(config)
@@ -204,7 +201,7 @@ def test_every_job_of_the_workflow_is_weighed(project: Project) -> None:
         for name in ("config.yaml", SMOKE[1])
     )
     update_config(merged, smoke)
-    weighed = [need.mem_mb for _, need in estimates.jobs(experiment(merged))]
+    weighed = [need.mem_mb for _, need in estimates.every_job(experiment(merged))]
     assert set(weighed) == set(asked)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from icl_contrastive.config import read_experiment
+from icl_contrastive.config import jobs, read_experiment
 
 from ..project import ROOT, Project
 
@@ -88,9 +88,9 @@ def calls_for(variants: int) -> int:
     try:
         experiment = read_experiment(config, schema)
         for cell in experiment.cells:
-            experiment.pretrain(cell.setting, cell.variant)
-            experiment.equivalence(cell.setting, cell.variant)
-        experiment.claims()
+            jobs.as_json(jobs.pretrain(experiment, cell.setting, cell.variant))
+            jobs.as_json(jobs.equivalence(experiment, cell.setting, cell.variant))
+        jobs.as_json(jobs.claims(experiment))
     finally:
         sys.setprofile(None)
     return count

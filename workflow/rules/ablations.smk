@@ -5,7 +5,7 @@ Out: results/ablations/, the trainings and a table of each; results/tables/ablat
 results/figures/ablations.pdf and .png. No part of the whole.
 """
 
-if experiment.ablations:
+if ablations:
 
     use rule data as draw_more_runs with:
         input:
@@ -19,15 +19,15 @@ if experiment.ablations:
         wildcard_constraints:
             runs=r"\d+",
         resources:
-            **needs(estimates.data, lambda runs: experiment.ablation_data(int(runs))),
+            **needs(estimates.data, jobs.ablation_data),
         params:
-            config=lambda wildcards: experiment.ablation_data(int(wildcards.runs)),
+            config=config_of(jobs.ablation_data),
 
     use rule pretrain as pretrain_ablation with:
         input:
             code=code("steps.pretrain"),
             own=own_code_of(experiment.config["ablations"]["variant"]),
-            inputs=lambda wildcards: [experiment.ablation_paths(wildcards.ablation)[0]],
+            inputs=lambda wildcards: [ablation_paths(experiment, wildcards.ablation)[0]],
         output:
             "results/ablations/{ablation}.safetensors",
         log:
@@ -35,19 +35,19 @@ if experiment.ablations:
         benchmark:
             "results/benchmarks/ablations/{ablation}_pretrain.tsv"
         wildcard_constraints:
-            ablation=any_of(experiment.ablations),
+            ablation=any_of(ablations),
         resources:
-            **needs(estimates.pretrain, experiment.ablation_training),
+            **needs(estimates.pretrain, jobs.ablation_training),
         params:
-            config=lambda wildcards: experiment.ablation_training(wildcards.ablation),
+            config=config_of(jobs.ablation_training),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
 
     rule diagnose_ablation:
         input:
             code=code("steps.ablation"),
             own=own_code_of(experiment.config["ablations"]["variant"]),
-            data=lambda wildcards: experiment.ablation_paths(wildcards.ablation)[0],
-            pretrained=lambda wildcards: experiment.ablation_paths(wildcards.ablation)[1],
+            data=lambda wildcards: ablation_paths(experiment, wildcards.ablation)[0],
+            pretrained=lambda wildcards: ablation_paths(experiment, wildcards.ablation)[1],
         output:
             "results/ablations/{ablation}.csv",
         log:
@@ -55,14 +55,14 @@ if experiment.ablations:
         benchmark:
             "results/benchmarks/ablations/{ablation}.tsv"
         wildcard_constraints:
-            ablation=any_of(experiment.ablations),
+            ablation=any_of(ablations),
         conda:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.ablation, experiment.ablation),
+            **needs(estimates.ablation, jobs.ablation),
         params:
-            config=lambda wildcards: experiment.ablation(wildcards.ablation),
+            config=config_of(jobs.ablation),
         shell:
             "python -m icl_contrastive.steps.ablation"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"

@@ -24,9 +24,9 @@ if experiment.approximation_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.approximation, experiment.approximation),
+            **needs(estimates.approximation, jobs.approximation),
         params:
-            config=lambda wildcards: experiment.approximation(wildcards.setting),
+            config=config_of(jobs.approximation),
         shell:
             "python -m icl_contrastive.steps.approximation"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
@@ -48,9 +48,9 @@ if experiment.approximation_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.attention_errors, experiment.attention_errors),
+            **needs(estimates.attention_errors, jobs.attention_errors),
         params:
-            config=lambda wildcards: experiment.attention_errors(wildcards.setting),
+            config=config_of(jobs.attention_errors),
         shell:
             "python -m icl_contrastive.steps.attention_errors"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
@@ -75,9 +75,9 @@ if experiment.diagram_cell:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.diagram, experiment.diagram),
+            **needs(estimates.diagram, jobs.diagram),
         params:
-            config=experiment.diagram(),
+            config=config_of(jobs.diagram),
         shell:
             "python -m icl_contrastive.steps.diagram"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"

@@ -30,7 +30,7 @@ rule claims:
     resources:
         **table_needs,
     params:
-        config=experiment.claims(),
+        config=config_of(jobs.claims),
     shell:
         "python -m icl_contrastive.steps.claims"
         " @<(printf '%s\\n' --config {params.config:q})"

@@ -32,13 +32,14 @@ if set("{}") & set(str(PROJECT)):
 
 from icl_contrastive.closure import import_closure
 from icl_contrastive.config import (
-    FIGURE_TABLES,
+    FIGURES,
     ConfigError,
     check_file,
     estimates,
+    jobs,
     read_experiment,
 )
-from icl_contrastive.config.experiment import FIGURES_WITH_CLAIMS
+from icl_contrastive.config.ablations import ablation_paths, list_ablations
 from icl_contrastive.plug_ins import plug_in_module
 from icl_contrastive.report.numbers import CaptionNumbers
 
@@ -153,16 +154,17 @@ def own_code_of(variant):
     return sorted({*code(f"variants.{model}"), *own_code(experiment.features(variant)["family"])})
 
 
-def needs(estimate, job=lambda *names: "{}"):
-    """Memory, time and GPUs that a job asks for, and as much again on every retry.
+def config_of(job):
+    """The slice of the config that a rule's job needs to know, as JSON: a change of it reruns the job."""
+    return lambda wildcards: jobs.as_json(job(experiment, *wildcards))
 
-    ``job`` is the method of the experiment that gives the job's slice of the config, with the
-    rule's wildcards as arguments.
-    """
+
+def needs(estimate, job=lambda experiment, *names: {}):
+    """Memory, time and GPUs that a rule's job asks for, and as much again on every retry."""
 
     @cache
     def need(*names):
-        return estimate(experiment, json.loads(job(*names)))
+        return estimate(experiment, job(experiment, *names))
 
     return {
         "mem_mb": lambda wildcards, attempt: attempt * need(*wildcards).mem_mb,
@@ -185,14 +187,14 @@ def figure_tables(figure):
     """The tables that a figure is drawn from, by the name of the option that takes them."""
     return {
         table: f"results/tables/{experiment.figure_table(figure, table)}.csv"
-        for table in FIGURE_TABLES[figure]
+        for table in FIGURES[figure].tables
     }
 
 
 def table_options(figure):
     """The options that tell a figure its tables, wherever a module or a storage has put them."""
     return lambda wildcards, input: " ".join(
-        f"--{table} {shlex.quote(getattr(input, table))}" for table in FIGURE_TABLES[figure]
+        f"--{table} {shlex.quote(getattr(input, table))}" for table in FIGURES[figure].tables
     )
 
 
@@ -232,11 +234,11 @@ def caption_numbers(figure):
     """
 
     def numbers(wildcards, input):
-        tables = {table: getattr(input, table) for table in FIGURE_TABLES[figure]}
-        if figure in FIGURES_WITH_CLAIMS:  # the figure itself does not depend on them
+        tables = {table: getattr(input, table) for table in FIGURES[figure].tables}
+        if FIGURES[figure].quotes_claims:  # the figure itself does not depend on them
             folder, below, _ = tables["trajectory"].rpartition("results/tables/")
             tables["claims"] = f"{folder}{below}claims.csv"
-        return CaptionNumbers(figure, experiment.figure(figure), tables)
+        return CaptionNumbers(figure, jobs.as_json(jobs.figure(experiment, figure)), tables)
 
     return numbers
 

@@ -25,9 +25,9 @@ if experiment.control_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.controls, experiment.controls),
+            **needs(estimates.controls, jobs.controls),
         params:
-            config=lambda wildcards: experiment.controls(wildcards.setting),
+            config=config_of(jobs.controls),
         shell:
             "python -m icl_contrastive.steps.controls"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"

@@ -18,9 +18,9 @@ rule data:
         "../envs/python.yaml"
     threads: 1
     resources:
-        **needs(estimates.data, experiment.data),
+        **needs(estimates.data, jobs.data),
     params:
-        config=lambda wildcards: experiment.data(wildcards.setting),
+        config=config_of(jobs.data),
     shell:
         "python -m icl_contrastive.steps.data"
         " --config {params.config:q} --code {input.code:q} --output {output:q} 2> {log:q}"

@@ -25,9 +25,9 @@ rule equivalence:
         "../envs/python.yaml"
     threads: 1
     resources:
-        **needs(estimates.equivalence, experiment.equivalence),
+        **needs(estimates.equivalence, jobs.equivalence),
     params:
-        config=lambda wildcards: experiment.equivalence(wildcards.setting, wildcards.variant),
+        config=config_of(jobs.equivalence),
     shell:
         "python -m icl_contrastive.steps.equivalence"
         " --config {params.config:q} --code {input.code:q} {input.own:q}"
@@ -52,7 +52,7 @@ rule trajectory:
     resources:
         **table_needs,
     params:
-        config=lambda wildcards: experiment.trajectory(wildcards.setting, wildcards.variant),
+        config=config_of(jobs.trajectory),
     shell:
         "python -m icl_contrastive.steps.trajectory"
         " --config {params.config:q} --trajectory {input.trajectory:q} --table {output:q}"

@@ -28,9 +28,9 @@ if experiment.family_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.families, experiment.families),
+            **needs(estimates.families, jobs.families),
         params:
-            config=lambda wildcards: experiment.families(wildcards.setting),
+            config=config_of(jobs.families),
         shell:
             "python -m icl_contrastive.steps.families"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
@@ -55,7 +55,7 @@ if experiment.family_settings:
         resources:
             **table_needs,
         params:
-            config=experiment.family_requirements(),
+            config=config_of(jobs.family_requirements),
         shell:
             "python -m icl_contrastive.steps.family_requirements"
             " --config {params.config:q} --families {input.families:q} --output {output:q}"
@@ -83,7 +83,7 @@ if experiment.trained_family_cells:
         resources:
             **table_needs,
         params:
-            config=experiment.family_training(),
+            config=config_of(jobs.family_training),
         shell:
             "python -m icl_contrastive.steps.family_training"
             " --config {params.config:q} --pretrained {input.pretrained:q} --output {output:q}"

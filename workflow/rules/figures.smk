@@ -31,7 +31,7 @@ for figure in experiment.figures:
             **table_needs,
         params:
             module=f"icl_contrastive.figures.{figure}",
-            config=experiment.figure(figure),
+            config=jobs.as_json(jobs.figure(experiment, figure)),
             tables=table_options(figure),
             numbers=caption_numbers(figure),
         shell:

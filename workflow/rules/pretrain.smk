@@ -20,9 +20,9 @@ rule pretrain:
         "../envs/python.yaml"
     threads: 1
     resources:
-        **needs(estimates.pretrain, experiment.pretrain),
+        **needs(estimates.pretrain, jobs.pretrain),
     params:
-        config=lambda wildcards: experiment.pretrain(wildcards.setting, wildcards.variant),
+        config=config_of(jobs.pretrain),
         # A function of the input is not compared with the last run: another device changes rounding.
         device=lambda wildcards, input: experiment.config["execution"]["device"],
     shell:

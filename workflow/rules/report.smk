@@ -12,7 +12,7 @@ ablation_artifacts = [
         "results/figures/ablations.pdf",
         "results/figures/ablations.png",
     ]
-    if experiment.ablations and os.path.exists("results/figures/ablations.png")
+    if ablations and os.path.exists("results/figures/ablations.png")
 ]
 
 

@@ -46,7 +46,7 @@ parts = {
     "training_length": expand(
         "results/training_length/{setting}.csv", setting=experiment.long_settings
     ),
-    "ablations": expand("results/ablations/{ablation}.csv", ablation=experiment.ablations),
+    "ablations": expand("results/ablations/{ablation}.csv", ablation=ablations),
 }
 
 for table, tables in parts.items():

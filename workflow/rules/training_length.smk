@@ -24,9 +24,9 @@ if experiment.long_settings:
             "results/benchmarks/training_length/{setting}_pretrain.tsv"
         priority: 10
         resources:
-            **needs(estimates.pretrain, experiment.long_training),
+            **needs(estimates.pretrain, jobs.long_training),
         params:
-            config=lambda wildcards: experiment.long_training(wildcards.setting),
+            config=config_of(jobs.long_training),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
 
     rule diagnose_checkpoints:
@@ -45,9 +45,9 @@ if experiment.long_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.training_length, experiment.training_length),
+            **needs(estimates.training_length, jobs.training_length),
         params:
-            config=lambda wildcards: experiment.training_length(wildcards.setting),
+            config=config_of(jobs.training_length),
         shell:
             "python -m icl_contrastive.steps.training_length"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"

@@ -31,14 +31,18 @@ _UMASK = os.umask(0)  # it can only be read by setting it
 os.umask(_UMASK)
 
 
-class DamagedArtifactError(RuntimeError):
+class ArtifactError(RuntimeError):
+    """An artifact that cannot serve; the message names it."""
+
+
+class DamagedArtifactError(ArtifactError):
     """An artifact that cannot be read; the message names the file and says what to do."""
 
     def __init__(self, path: Path, why: object) -> None:
         super().__init__(f"{path} is damaged ({why}); delete it and run again to make it anew")
 
 
-class OtherArtifactError(RuntimeError):
+class OtherArtifactError(ArtifactError):
     """An artifact of another kind or version; the message names the file and what it lacks."""
 
     def __init__(self, path: Path, lacking: Iterable[object], there: Iterable[object]) -> None:

@@ -1,4 +1,22 @@
-"""The columns of the tables that others read, their types, and which of them may be empty."""
+"""The tables that others read: their columns, types, what may be empty, and a reader of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from icl_contrastive.artifacts.files import ArtifactError, DamagedArtifactError, load_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = npt.NDArray[np.float64]
+
 
 COLUMNS: dict[str, dict[str, type]] = {
     "pretraining": {
@@ -147,3 +165,72 @@ MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
 def columns_of(name: str) -> dict[str, type]:
     """The columns of a table by its name below the folder of tables."""
     return COLUMNS["trajectory" if name.startswith("trajectories/") else name]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a tidy table, with the file they come from for messages."""
+
+    path: Path
+    rows: pd.DataFrame
+
+    def where(self, **values: object) -> Table:
+        """The rows whose columns have these values; raises ArtifactError when there are none."""
+        rows = self.rows
+        for column, value in values.items():
+            selected = rows[rows[column] == value]
+            if selected.empty:
+                there = ", ".join(str(other) for other in rows[column].unique()[:20])
+                wanted = ", ".join(f"{name} = {wish}" for name, wish in values.items())
+                raise ArtifactError(
+                    f"{self.path}: no row with {wanted}: the column {column!r} has {there}"
+                )
+            rows = selected
+        return Table(self.path, rows)
+
+    def array(self, column: str) -> Array:
+        """One column as numbers, in the order of the rows."""
+        return self.rows[column].to_numpy(dtype=np.float64)
+
+    def pivot(self, index: str, columns: str | list[str], values: str) -> pd.DataFrame:
+        """Spread `values` over a grid; raises ArtifactError on holes and repeated cells."""
+        keys = [index, *([columns] if isinstance(columns, str) else columns)]
+        if self.rows.duplicated(keys).any():
+            raise ArtifactError(f"{self.path}: several rows share the same {', '.join(keys)}")
+        grid = self.rows.pivot(index=index, columns=columns, values=values)
+        if grid.isna().to_numpy().any():
+            raise ArtifactError(f"{self.path}: rows are missing for some {', '.join(keys)}")
+        return grid
+
+    def matrix(self, **values: object) -> Array:
+        """The matrix that the columns ``row, column, value`` of the chosen rows spell out."""
+        return self.where(**values).pivot("row", "column", "value").to_numpy(dtype=np.float64)
+
+
+def read_table(name: str, path: Path) -> Table:
+    """Read the table `name`, with its known columns only and every value checked.
+
+    Raises ArtifactError, naming the file, when it is damaged, lacks a column or has something else
+    where a finite number belongs, and FileNotFoundError.
+    """
+    columns = COLUMNS[name]
+    fields = load_table(path, columns)
+    rows = {}
+    for column, kind in columns.items():
+        may_be_empty = column in MAY_BE_EMPTY.get(name, ())
+        for line, field in enumerate(fields[column], 2):
+            if not _is_a(kind, field) and not (may_be_empty and field == ""):
+                why = f"line {line}: the value of {column!r} is {field!r}"
+                raise DamagedArtifactError(path, why)
+        rows[column] = fields[column].replace("", "nan").astype(kind)
+    import pandas as pd
+
+    return Table(path, pd.DataFrame(rows))
+
+
+def _is_a(kind: type, field: str) -> bool:
+    try:
+        value = kind(field)
+    except ValueError:
+        return False
+    return field != "" and (kind is not float or math.isfinite(value))

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from icl_contrastive.config.complete import complete
 from icl_contrastive.config.consistency import disagreements
-from icl_contrastive.config.experiment import FIGURE_TABLES, Cell, Experiment, Variant
+from icl_contrastive.config.experiment import Cell, Experiment, NamedVariant
+from icl_contrastive.config.figure_files import FIGURES
 from icl_contrastive.config.schema import (
     ConfigError,
     check_file,
@@ -20,11 +22,11 @@ from icl_contrastive.config.schema import (
 )
 
 __all__ = [
-    "FIGURE_TABLES",
+    "FIGURES",
     "Cell",
     "ConfigError",
     "Experiment",
-    "Variant",
+    "NamedVariant",
     "check_file",
     "read_experiment",
 ]
@@ -43,6 +45,7 @@ def read_experiment(
     Raises ConfigError with every problem found: those of single keys, or, if there are none, those
     of keys that do not agree.
     """
+    schema = complete(schema)
     config = without_nulls(config, base or {}, schema)
     if found := problems(config, schema):
         raise ConfigError(found)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from icl_contrastive.config.experiment import Experiment
+from icl_contrastive.config.experiment import Experiment
 
 DECISIONS = ("normalization", "init", "init_scale", "omega", "prompts", "batch")
 """Those that are keys of ``pretraining``."""
@@ -46,7 +45,24 @@ class Ablation:
         return bool(self.pretraining) or self.data_runs is not None
 
 
-def list_ablations(experiment: Experiment) -> Iterator[Ablation]:
+def list_ablations(experiment: Experiment) -> dict[str, Ablation]:
+    """The ablations by name; none without the section."""
+    found = _ablations(experiment) if "ablations" in experiment.config else ()
+    return {ablation.name: ablation for ablation in found}
+
+
+def ablation_paths(experiment: Experiment, name: str) -> tuple[str, str]:
+    """Data and pretrained file of an ablation; those of the experiment where they serve."""
+    ablation, setting = list_ablations(experiment)[name], experiment.config["ablations"]["setting"]
+    data, pretrained = f"data/{setting}", f"pretrained/{setting}/{ablation.variant}"
+    if ablation.data_runs is not None:
+        data = f"ablations/data/{ablation.data_runs}_runs"
+    if ablation.is_trained:
+        pretrained = f"ablations/{name}"
+    return f"results/{data}.safetensors", f"results/{pretrained}.safetensors"
+
+
+def _ablations(experiment: Experiment) -> Iterator[Ablation]:
     """Each decision with its other values, beside the experiment as it is."""
     ablations = experiment.config["ablations"]
     setting, variant, runs = ablations["setting"], ablations["variant"], experiment.config["runs"]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from icl_contrastive.config.experiment import FIGURE_TABLES, FIGURES_WITH_D_R, Experiment
-from icl_contrastive.config.families import FAMILIES, Known, feature_problems
+from icl_contrastive.config.experiment import Experiment
+from icl_contrastive.config.figure_files import FIGURES
 from icl_contrastive.config.roles import (
     ESTIMATED,
     EXACT,
-    FIGURES,
+    OF_FIGURES,
     PANELS,
     PLAIN,
     WITH_DUAL,
@@ -22,6 +22,9 @@ from icl_contrastive.config.roles import (
     like,
 )
 from icl_contrastive.config.schema import as_list, listed, meant, one_of, show
+from icl_contrastive.features import FAMILIES, Family
+from icl_contrastive.plug_ins import plug_in_module
+from icl_contrastive.variants import build_variant
 
 _PERIODIC = re.compile(r"(.+)\1{19}$")
 """The end of a name that Snakemake takes for a rule that feeds itself, without end."""
@@ -30,7 +33,7 @@ _PERIODIC = re.compile(r"(.+)\1{19}$")
 def disagreements(experiment: Experiment) -> Iterator[str]:
     """A line for each problem: the key, its value, and what is allowed there."""
     yield from _names(experiment)
-    yield from feature_problems(experiment.config["features"], "features.{}".format, trained=True)
+    yield from _features(experiment.config["features"], "features.{}".format, trained=True)
     for entry in experiment.entries:
         yield from _variant(experiment, entry)
     yield from _limit(experiment, "equivalence.prompts", 1, "test_prompts")
@@ -40,7 +43,7 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
     measured = [
         figure
         for figure in experiment.figures
-        if {"approximation", "matrices"} & set(FIGURE_TABLES[figure])
+        if {"approximation", "matrices"} & set(FIGURES[figure].tables)
     ]
     if "approximation" in experiment.config:
         yield from _approximation(experiment, measured)
@@ -100,25 +103,51 @@ def _variant(experiment: Experiment, entry: str) -> Iterator[str]:
         if values.get("attention") == "exact":
             yield f"{key}.features: not allowed with attention: exact, which has no features"
         features = experiment.features(experiment.entries[entry][0].name)
-        yield from feature_problems(features, f"{key}.features.{{}}".format, trained=True)
-    if values["model"] == "augmented" and values["g1"] + values["g2"] == 0:
-        yield f"{key}.g1: 0 is not allowed with g2: 0; one of them must be 1 or 2"
-    if values.get("form") == "eq15" and 1 in as_list(values["alpha"]):
+        yield from _features(features, f"{key}.features.{{}}".format, trained=True)
+    for variant in experiment.entries[entry]:
+        try:
+            built = build_variant(variant.model)
+            for setting in filter(experiment.settings.__contains__, values["settings"]):
+                built.check(experiment.settings[setting]["demonstrations"])
+        except ValueError as error:
+            yield f"{key}.{error}"
+
+
+def _features(
+    features: Mapping[str, Any], key: Callable[[str], str], *, trained: bool
+) -> Iterator[str]:
+    """A line for each problem of ``family``, ``projection`` and ``d_r``, which may be left out.
+
+    Of a family of the user's own only its module can say what it has.
+
+    Args:
+        features: the entry.
+        key: from a key of the entry to the config's.
+        trained: whether layers are trained with it.
+    """
+    name, projection, d_r = features["family"], features.get("projection"), features.get("d_r")
+    family = FAMILIES.get(name)
+    if family is None:
+        if plug_in_module(name) is None:
+            own = f"or module:Class for one of your own{meant(name, FAMILIES)}"
+            yield f"{key('family')}: {name!r} is not allowed; must be {one_of(FAMILIES)}, {own}"
+        return
+    if trained and not family.nonnegative:
+        fit = [name for name, other in FAMILIES.items() if other.nonnegative]
         yield (
-            f"{key}.alpha: 1 is not allowed with form: eq15; must be another number, since the "
-            "reference model's W_0 divides by 1 - alpha"
+            f"{key('family')}: {name!r} is not allowed in training, since its estimates can be "
+            f"negative; must be {one_of(fit)}"
         )
-    if values["model"] == "negative":
-        for setting in filter(experiment.settings.__contains__, values["settings"]):
-            n = experiment.settings[setting]["demonstrations"]
-            # Eq. 18 chooses among the other demonstrations, section 5.5 among all N + 1 tokens.
-            most = n - 1 if values["form"] == "eq18" else n
-            for k in as_list(values["k"]):
-                if k > most:
-                    yield (
-                        f"{key}.k: {k} is not allowed; must be an integer from 1 to {most} with "
-                        f"form: {values['form']} in setting {setting!r} (N = {n})"
-                    )
+    if projection is not None and projection not in family.projections:
+        yield (
+            f"{key('projection')}: {projection!r} is not allowed with family: {name}; must be left "
+            "out, since nothing is drawn"
+        )
+    if d_r is not None and d_r % family.multiple:
+        yield (
+            f"{key('d_r')}: {d_r} is not allowed with family: {name}; must be a multiple of "
+            f"{family.multiple}"
+        )
 
 
 def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]:
@@ -129,7 +158,7 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
         yield from _cell(experiment, "approximation.variant", setting, values["variant"], ESTIMATED)
     if values["variant"] in experiment.variants:
         family = experiment.features(values["variant"])["family"]
-        if not FAMILIES.get(family, Known()).projections:
+        if family in FAMILIES and not FAMILIES[family].projections:
             yield (
                 f"approximation.variant: {values['variant']!r} has the family {family!r}, which "
                 "draws nothing at random, so that no error depends on d_r; must be a variant with "
@@ -143,7 +172,7 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
             yield f"approximation.shown: {d_r} is not in d_r; must be {one_of(values['d_r'])}"
     for figure in measured:
         yield from _measured(experiment, figure)
-    compared = [f for f in measured if f in FIGURES_WITH_D_R and "matrices" in FIGURE_TABLES[f]]
+    compared = [f for f in measured if FIGURES[f].needs("d_r") and "matrices" in FIGURES[f].tables]
     if not compared or values["variant"] not in experiment.variants:
         return
     d_r = experiment.features(values["variant"])["d_r"]
@@ -163,13 +192,13 @@ def _families(experiment: Experiment) -> Iterator[str]:
         keys |= {"d_r": "families.d_r"}
         for projection, d_r in product(projections or [None], values["d_r"]):
             entry = {"family": name, "projection": projection, "d_r": d_r}
-            yield from feature_problems(entry, keys.__getitem__, trained=False)
+            yield from _features(entry, keys.__getitem__, trained=False)
     if "approximation" not in experiment.config:
         yield "approximation: missing; must be there for the section families"
     elif experiment.approximation_variant in experiment.variants:
         features = experiment.features(experiment.approximation_variant)
         projections = values["compared"].get(features["family"])
-        projection = features.get("projection", Known().projections[0])
+        projection = features.get("projection", Family.projections[0])
         if projections is None or (projections and projection not in projections):
             yield (
                 f"families.compared: {features['family']!r} with projection: {projection} is "
@@ -254,7 +283,7 @@ def _figure(experiment: Experiment, name: str) -> Iterator[str]:
             for place in figure[panel].keys() - {"base"}:
                 yield from _panel(experiment, f"{panel}.{place}", as_list(figure[panel][place]))
     if "variant" in figure:
-        role = FIGURES.get(name)
+        role = OF_FIGURES.get(name)
         yield from _cell(experiment, f"{key}.variant", setting, figure["variant"], role)
     if name == "multitask":
         yield from _setting(experiment, f"{key}.base", figure["base"])

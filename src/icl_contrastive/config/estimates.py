@@ -7,16 +7,15 @@ machine, a compilation and Snakemake beside the step take.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from icl_contrastive.config import jobs
+from icl_contrastive.config.ablations import list_ablations
+from icl_contrastive.config.experiment import Experiment
 from icl_contrastive.limits import FOLLOWED_PROMPTS, FULL_WIDTH_PROMPTS
-
-if TYPE_CHECKING:
-    from icl_contrastive.config.experiment import Experiment
 
 Job = Mapping[str, Any]
 """The slice of the config that a step gets."""
@@ -53,30 +52,30 @@ class Need:
         return math.ceil((STARTUP_S + TIME_MARGIN * self.seconds) / 60)
 
 
-def jobs(experiment: Experiment) -> Iterator[tuple[str, Need]]:
+def every_job(experiment: Experiment) -> Iterator[tuple[str, Need]]:
     """Every job with what it needs, those of `ablations` included and figures as one of tables."""
 
     def each(
         estimate: Callable[[Experiment, Job], Need],
-        job: Callable[..., str],
+        job: Callable[..., Job],
         names: Iterable[object],
     ) -> Iterator[tuple[str, Need]]:
         for name in names:
-            need = estimate(experiment, json.loads(job(*str(name).split("/"))))
+            need = estimate(experiment, job(experiment, *str(name).split("/")))
             yield f"{job.__name__} {name}", need
 
     measured, longer = experiment.approximation_settings, experiment.long_settings
-    yield from each(data, experiment.data, experiment.settings)
-    yield from each(pretrain, experiment.pretrain, experiment.cells)
-    yield from each(equivalence, experiment.equivalence, experiment.dual_cells)
-    yield from each(approximation, experiment.approximation, measured)
-    yield from each(attention_errors, experiment.attention_errors, measured)
-    yield from each(families, experiment.families, experiment.family_settings)
-    yield from each(controls, experiment.controls, experiment.control_settings)
-    yield from each(pretrain, experiment.long_training, longer)
-    yield from each(training_length, experiment.training_length, longer)
-    yield from each(pretrain, experiment.ablation_training, experiment.ablations)
-    yield from each(ablation, experiment.ablation, experiment.ablations)
+    yield from each(data, jobs.data, experiment.settings)
+    yield from each(pretrain, jobs.pretrain, experiment.cells)
+    yield from each(equivalence, jobs.equivalence, experiment.dual_cells)
+    yield from each(approximation, jobs.approximation, measured)
+    yield from each(attention_errors, jobs.attention_errors, measured)
+    yield from each(families, jobs.families, experiment.family_settings)
+    yield from each(controls, jobs.controls, experiment.control_settings)
+    yield from each(pretrain, jobs.long_training, longer)
+    yield from each(training_length, jobs.training_length, longer)
+    yield from each(pretrain, jobs.ablation_training, list_ablations(experiment))
+    yield from each(ablation, jobs.ablation, list_ablations(experiment))
     yield "tables", tables(experiment, {})
 
 
@@ -99,7 +98,7 @@ def size_problem(experiment: Experiment, memory_mb: float) -> str | None:
 def size_warning(experiment: Experiment, memory_mb: float) -> str | None:
     """What a run takes, where that is more than that memory or a day of a processor."""
     _, need = largest(experiment)
-    days = sum(need.seconds for _, need in jobs(experiment)) / 86_400
+    days = sum(need.seconds for _, need in every_job(experiment)) / 86_400
     if days <= 1 and need.data_mb <= memory_mb:
         return None
     return (
@@ -110,7 +109,7 @@ def size_warning(experiment: Experiment, memory_mb: float) -> str | None:
 
 def largest(experiment: Experiment) -> tuple[str, Need]:
     """The job that takes most memory, and its need."""
-    return max(jobs(experiment), key=lambda one: one[1].data_mb)
+    return max(every_job(experiment), key=lambda one: one[1].data_mb)
 
 
 def _integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:

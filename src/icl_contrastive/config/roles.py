@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from icl_contrastive.config.experiment import Variant
+from icl_contrastive.config.experiment import NamedVariant
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Role:
     """
 
     must: str
-    fits: Callable[[Variant], bool]
+    fits: Callable[[NamedVariant], bool]
 
 
-def _has_decay(variant: Variant) -> bool:
+def _has_decay(variant: NamedVariant) -> bool:
     return bool(variant.model.get("alpha", 0) != 0)
 
 
-def _of(*models: str) -> Callable[[Variant], bool]:
+def _of(*models: str) -> Callable[[NamedVariant], bool]:
     return lambda variant: variant.model["model"] in models
 
 
@@ -63,7 +63,7 @@ _WITHOUT_DECAY = Role(
     "what figure_10 shows",
     lambda variant: variant.has_features and not _has_decay(variant),
 )
-FIGURES = {
+OF_FIGURES = {
     "figure_1": PLAIN,  # the diagrams have its formulas in them
     "figure_2": PLAIN,
     "figure_3": _WITHOUT_DECAY,
@@ -89,7 +89,7 @@ PANELS = {
 """Of the keys of figure_5, in which each panel has a plain layer as ``base``, too."""
 
 
-def like(base: Variant) -> Role:
+def like(base: NamedVariant) -> Role:
     """A variant that may differ from the base in its random features."""
     model = ", ".join(f"{key}: {value}" for key, value in base.model.items())
     return Role(

@@ -8,9 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from icl_contrastive.artifacts.tables import Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main, use_log_scale
+from icl_contrastive.figures.axes import use_log_scale
+from icl_contrastive.figures.command import main
 from icl_contrastive.figures.dots import draw_dots
+from icl_contrastive.figures.wording import Numbers, number
 
 # Columns, titles, and whether the ticks are powers of ten.
 _PANELS = (
@@ -75,6 +79,20 @@ def _draw_panel(axes: Axes, ablations: Table, rows: list[tuple[str, str]], colum
             axes.axhline(place - 0.5, color=style.GREY, alpha=0.3, linewidth=0.5)
         before = decision
     axes.tick_params(axis="y", length=0)
+
+
+def caption_numbers(config: Config, ablations: Table) -> Numbers:
+    """Median held-out errors relative to the base: the lowest and the highest."""
+    rows = ablations.rows.assign(name=ablations.rows["decision"] + " " + ablations.rows["value"])
+    errors = rows.groupby("name")["test_mse"].median()
+    (base,) = rows.loc[rows["decision"] == "base", "name"].unique()
+    changes = (errors.drop(base) / errors[base]).sort_values(kind="stable")
+    named = [f"{number(ratio)} ({str(name).replace('_', ' ')})" for name, ratio in changes.items()]
+    return {
+        "base": number(errors[base]),
+        "lowest": ", ".join(named[:2]),
+        "highest": ", ".join(named[-3:]),
+    }
 
 
 if __name__ == "__main__":

@@ -1,19 +1,29 @@
 """Exact and estimated attention and output: what figures 4, 6, 7 and 9 have in common."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from icl_contrastive.artifacts.files import ArtifactError
+from icl_contrastive.artifacts.tables import Array, Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Array, Table, place, scientific
+from icl_contrastive.figures.axes import place
 from icl_contrastive.figures.heatmap import (
     draw_matrix,
     draw_scale,
     positive_scale,
     signed_scale,
+)
+from icl_contrastive.figures.wording import (
+    Numbers,
+    number,
+    percent,
+    scientific,
 )
 
 # Inches.
@@ -33,7 +43,7 @@ def read_matrices(matrices: Table, setting: str, name: str) -> tuple[Array, dict
     rows = matrices.where(setting=setting, matrix=name)
     exact = rows.rows["d_r"].isna()
     if not exact.any():
-        raise SystemExit(f"{rows.path}: no exact {name} matrix (empty d_r) for {setting}")
+        raise ArtifactError(f"{rows.path}: no exact {name} matrix (empty d_r) for {setting}")
     estimates = {
         int(d_r): rows.matrix(d_r=d_r) for d_r in sorted(rows.rows.loc[~exact, "d_r"].unique())
     }
@@ -46,7 +56,7 @@ def draw_pairs(matrices: Table, setting: str, d_r: int) -> Figure:
     for name in ("attention", "output"):
         exact, estimates = read_matrices(matrices, setting, name)
         if d_r not in estimates:
-            raise SystemExit(
+            raise ArtifactError(
                 f"{matrices.path}: no {name} matrix with d_r = {d_r} for {setting}; "
                 f"there are {list(estimates)}"
             )
@@ -143,3 +153,36 @@ def _label(axes: Axes, name: str, first: bool) -> None:
         axes.set_ylabel("key token $i$" if name == "attention" else "coordinate")
     else:
         axes.tick_params(labelleft=False)
+
+
+def pair_numbers(config: Config, matrices: Table) -> Numbers:
+    """For captions: errors of the estimates with d_r features, and of the largest entry."""
+    numbers: Numbers = {"d_r": str(config["d_r"])}
+    for name in ("attention", "output"):
+        exact, estimates = read_matrices(matrices, config["setting"], name)
+        estimate = estimates[config["d_r"]]
+        error = np.abs(estimate - exact)
+        top = exact.argmax()
+        numbers |= {
+            f"{name}_mae": number(error.mean()),
+            f"{name}_mean": number(np.abs(exact).mean()),
+            f"{name}_median": percent(float(np.median(error / np.abs(exact)))),
+            f"{name}_top": number(exact.flat[top]),
+            f"{name}_top_estimate": number(estimate.flat[top]),
+        }
+    return numbers
+
+
+def estimate_numbers(config: Config, matrices: Table, name: str) -> Numbers:
+    """For captions: the matrix's size, its errors by d_r, and whether they fall."""
+    exact, estimates = read_matrices(matrices, config["setting"], name)
+    errors = {d_r: float(np.mean((one - exact) ** 2)) for d_r, one in estimates.items()}
+    curve = list(errors.values())
+    falls = all(after < before for before, after in pairwise(curve))
+    trend = "falls at every step" if falls else "does not fall at every step"
+    return {
+        "rows": str(exact.shape[0]),
+        "columns": str(exact.shape[1]),
+        "errors": ", ".join(f"{number(error)} (d_r = {d_r:,})" for d_r, error in errors.items()),
+        "trend": trend if len(curve) > 1 else "is that of one d_r alone",
+    }

@@ -3,6 +3,7 @@
 Config: empty. Tables: ``controls``.
 """
 
+import re
 import textwrap
 
 import numpy as np
@@ -10,9 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from icl_contrastive.artifacts.tables import Array, Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Array, Config, Table, main, scientific
+from icl_contrastive.figures.command import main
 from icl_contrastive.figures.dots import draw_dots
+from icl_contrastive.figures.wording import (
+    Numbers,
+    number,
+    scientific,
+)
+
+KEYS = ()
 
 # From the layer itself to what could be known at best, in groups; the table may lack some.
 _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -93,6 +103,17 @@ def _draw_setting(axes: Axes, controls: Table, predictors: list[tuple[str, str]]
     axes.set_ylim(len(predictors) - 0.5, -0.5)
     axes.grid(axis="y", color=style.GREY, alpha=0.2, linewidth=0.5)
     axes.tick_params(axis="y", length=0)
+
+
+def caption_numbers(config: Config, controls: Table) -> Numbers:
+    """In the first setting, the median share of the labels' variance that is left, by predictor."""
+    setting = str(controls.rows["setting"].iloc[0])
+    rows = controls.where(setting=setting)
+    numbers = {"setting": setting}
+    for predictor in rows.rows["predictor"].unique():
+        share = float(np.median(unexplained(rows, predictor)))
+        numbers[re.sub(r"\W+", "_", str(predictor))] = number(share)
+    return numbers
 
 
 if __name__ == "__main__":

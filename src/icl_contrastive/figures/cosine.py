@@ -7,8 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from icl_contrastive.artifacts.tables import Array, Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Array, Config, Table, main
+from icl_contrastive.figures.command import main
+from icl_contrastive.figures.wording import Numbers, fixed, many, percent
+
+KEYS = ("setting", "variant")
 
 _BANDS = ((0.05, 0.95, 0.18), (0.25, 0.75, 0.32))
 _BIN_WIDTH = 0.05
@@ -67,6 +72,22 @@ def _draw_ends(axes: Axes, start: Array, end: Array) -> None:
         )
     axes.set_xlabel("prompts")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+
+def caption_numbers(config: Config, trajectory: Table) -> Numbers:
+    """Medians of the cosine before and after the descent, and how often it rises."""
+    rows = trajectory.where(
+        setting=config["setting"], variant=config["variant"], scheme="single_sample"
+    )
+    ends = rows.pivot("step", ["run", "prompt"], "cosine").iloc[[0, -1]].to_numpy(np.float64)
+    before, after = ends
+    return {
+        "before": fixed(np.median(before), 2),
+        "after": fixed(np.median(after), 2),
+        "rises": percent((after > before).mean()),
+        "prompts": many(len(after), "prompt"),
+        "runs": many(rows.rows["run"].nunique(), "run"),
+    }
 
 
 if __name__ == "__main__":

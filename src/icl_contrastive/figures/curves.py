@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
+import numpy as np
 import seaborn
 from matplotlib.axes import Axes
 
-from icl_contrastive.figures.common import Table
+from icl_contrastive.artifacts.tables import Array, Table
 
 
 def draw_curve(
@@ -21,8 +22,8 @@ def draw_curve(
 ) -> None:
     """The center of ``y`` over the units as a line, their middle ``spread`` percent as a band.
 
-    A single ``x`` makes a point. The table has one row for each ``x`` and unit (raises SystemExit
-    if not). Axes must become logarithmic afterwards: on such ones seaborn averages logarithms.
+    A single ``x`` makes a point. Raises ArtifactError unless each ``x`` and unit has one row.
+    Axes must become logarithmic afterwards: on such ones seaborn averages logarithms.
     """
     if len(table.pivot(x, unit, y)) == 1:
         line = {"marker": "o"} | line  # a line of one point cannot be seen
@@ -41,3 +42,10 @@ def draw_curve(
     axes.set(xlabel="", ylabel="")
     if legend := axes.get_legend():
         legend.remove()
+
+
+def final_errors(pretraining: Table, setting: str, variant: str, error: str = "train_mse") -> Array:
+    """Error of every run in the last epoch, (runs,)."""
+    rows = pretraining.where(setting=setting, variant=variant).rows.sort_values("run")
+    last = rows.loc[rows["epoch"] == rows["epoch"].max(), error]
+    return np.asarray(last, np.float64)

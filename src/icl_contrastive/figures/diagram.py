@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
+from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Array, Table
 from icl_contrastive.figures.heatmap import positive_scale, signed_scale
 
 Point = tuple[float, float]

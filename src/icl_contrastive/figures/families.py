@@ -4,6 +4,7 @@ Config: ``setting`` and ``features`` (``family, projection, d_r``), those of the
 Tables: ``families, family_closed_forms, family_requirements``.
 """
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from icl_contrastive.artifacts.tables import Array, Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Array, Config, Table, main
+from icl_contrastive.figures.command import main
+from icl_contrastive.figures.wording import Numbers
+
+KEYS = ("setting", "features")
 
 # How ω is drawn: color, marker, and line between what is measured.
 _LAWS: dict[str, dict[str, Any]] = {
@@ -145,6 +151,40 @@ def _legend(errors: Table, features: Config, fixed: Array) -> list[Line2D]:
     handles.append(Line2D([], [], label=target, **_TARGET))
     handles += [Line2D([], [], label=_display(name), **_FIXED) for name in fixed]
     return handles
+
+
+def caption_numbers(
+    config: Config, families: Table, family_closed_forms: Table, family_requirements: Table
+) -> Numbers:
+    """The d_r that the families need for the error of the trained features."""
+    trained = config["features"]
+    law = trained.get("projection", "")
+    numbers = {
+        "trained": f"{trained['family']}{', ' * bool(law)}{law}",
+        "d_r": str(trained["d_r"]),
+    }
+    for matrix in ("attention", "output"):
+        rows = family_requirements.where(setting=config["setting"], matrix=matrix, error="mse").rows
+        drawn = rows[rows["projection"] != "none"]
+        reached = drawn.dropna(subset="d_r").sort_values("d_r", kind="stable")
+        least = [
+            f"{_size(one)} ({one['family']}, {one['projection']})"
+            for one in reached.head(1).to_dict("records")
+        ]
+        own = drawn[drawn["family"] == trained["family"]].to_dict("records")
+        numbers |= {
+            f"{matrix}_least": least[0] if least else "more than were tried",
+            f"{matrix}_own": ", ".join(f"{_size(one)} ({one['projection']})" for one in own),
+            f"{matrix}_missed": f"{drawn['d_r'].isna().sum()} of {len(drawn)}",
+        }
+    return numbers
+
+
+def _size(needed: Mapping[Hashable, Any]) -> str:
+    """The d_r that a row of the requirements gives, which may be a bound."""
+    if np.isnan(needed["d_r"]):
+        return "more than were tried"
+    return f"{'≤ ' if needed['reached'] == 'at once' else ''}{needed['d_r']:,.0f}"
 
 
 if __name__ == "__main__":

@@ -7,9 +7,20 @@ Tables: ``diagram``.
 import numpy as np
 from matplotlib.figure import Figure
 
+from icl_contrastive.artifacts.tables import Array, Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main, scientific
+from icl_contrastive.figures.command import main
 from icl_contrastive.figures.diagram import Box, Canvas, Matrices, read_diagram
+from icl_contrastive.figures.wording import (
+    Numbers,
+    fixed,
+    number,
+    percent,
+    scientific,
+)
+
+KEYS = ("setting", "variant", "run", "prompt")
 
 # Inches. Tokens, coordinates and features have fixed extents, so that any N fits the page.
 _HEIGHT = 4.45
@@ -185,6 +196,22 @@ def _draw_equality(canvas: Canvas, matrices: Matrices) -> None:
         r"$\|\hat{\boldsymbol{h}}_{N+1} - \hat{\boldsymbol{y}}_\mathrm{test}\|\,/\,"
         rf"\|\hat{{\boldsymbol{{h}}}}_{{N+1}}\|$ = {scientific(distance)}",
     )
+
+
+def caption_numbers(config: Config, diagram: Table) -> Numbers:
+    """How far apart both sides are, their predictions, and the weight of the query on itself."""
+    matrices = read_diagram(diagram)
+    layer, reference = matrices["h_hat"][:, 0], matrices["y_test"][:, 0]
+    return {
+        "distance": number(_norm(reference - layer) / _norm(layer)),
+        "y_layer": fixed(layer[-1]),
+        "y_reference": fixed(reference[-1]),
+        "self_weight": percent(float(matrices["attention"][-1, 0])),
+    }
+
+
+def _norm(vector: Array) -> float:
+    return float(np.linalg.norm(vector))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from icl_contrastive.artifacts.tables import Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main
+from icl_contrastive.figures.command import main
 from icl_contrastive.figures.trajectory import (
     Descent,
     draw_frame,
@@ -18,6 +20,9 @@ from icl_contrastive.figures.trajectory import (
     read_descent,
     relative_deviations,
 )
+from icl_contrastive.figures.wording import Numbers, many, percent
+
+KEYS = ("setting", "variant", "run")
 
 _SCHEMES = (
     ("single_sample", "GD-CL, decay at every step", style.VERMILLION, "-"),
@@ -82,6 +87,21 @@ def _zoom(axes: Axes, descents: list[Descent]) -> None:
     axes.set_ylabel("")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_xlabel(f"last {_ZOOM:.0%} of the steps")
+
+
+def caption_numbers(config: Config, trajectory: Table) -> Numbers:
+    """How far off both descents end, here and in the median."""
+    same = {key: config[key] for key in ("setting", "variant")}
+    numbers: Numbers = {}
+    for scheme, name in (("single_sample", "full"), ("single_sample_shared_decay", "shared")):
+        descent = read_descent(config, trajectory, scheme)
+        own = abs(float(descent.y_reference[-1]) - descent.y_layer) / abs(descent.y_layer)
+        everywhere = relative_deviations(trajectory.where(**same, scheme=scheme))
+        numbers |= {name: percent(own), f"{name}_median": percent(float(np.median(everywhere)))}
+    return numbers | {
+        "prompts": many(len(everywhere), "prompt"),
+        "runs": many(trajectory.where(**same).rows["run"].nunique(), "run"),
+    }
 
 
 if __name__ == "__main__":

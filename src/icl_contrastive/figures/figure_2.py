@@ -8,9 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from icl_contrastive.artifacts.tables import Array, Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Array, Config, Table, main
+from icl_contrastive.figures.command import main
 from icl_contrastive.figures.diagram import Box, Canvas, Matrices, read_diagram
+from icl_contrastive.figures.wording import Numbers, fixed
+
+KEYS = ("setting", "variant", "run", "prompt")
 
 # Inches.
 _HEIGHT = 3.2
@@ -129,6 +134,19 @@ def _cosines(predictions: Array, labels: Array) -> Array:
     """Cosine similarity of the columns of two matrices (coordinates, N)."""
     lengths = np.linalg.norm(predictions, axis=0) * np.linalg.norm(labels, axis=0)
     return np.asarray((predictions * labels).sum(0) / lengths)
+
+
+def caption_numbers(config: Config, diagram: Table) -> Numbers:
+    """Mean cosine of the pairs before and after the step, and how many of them rise."""
+    matrices = read_diagram(diagram)
+    labels = matrices["V"][:, :-1]
+    before, after = (_cosines(matrices[f"y_hat_{when}"], labels) for when in ("before", "after"))
+    return {
+        "before": fixed(before.mean(), 2),
+        "after": fixed(after.mean(), 2),
+        "rises": str(int((after > before).sum())),
+        "pairs": str(len(after)),
+    }
 
 
 if __name__ == "__main__":

@@ -8,10 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from icl_contrastive.artifacts.tables import Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main, use_log_scale
+from icl_contrastive.figures.axes import use_log_scale
+from icl_contrastive.figures.command import main
 from icl_contrastive.figures.curves import draw_curve
-from icl_contrastive.figures.trajectory import draw_descent, read_descent
+from icl_contrastive.figures.trajectory import descent_numbers, draw_descent, read_descent
+from icl_contrastive.figures.wording import Claimed, Numbers, number
+
+KEYS = ("setting", "variant", "run", "d_r")
 
 # Error, its label, color, marker and line; the power of d_r with which it falls if d_r is large.
 _ERRORS = (
@@ -70,6 +76,27 @@ def _draw_legend(axes: Axes) -> None:
         columnspacing=1.0,
         handlelength=2.0,
     )
+
+
+def caption_numbers(
+    config: Config, trajectory: Table, approximation: Table, claims: Claimed
+) -> Numbers:
+    """Of the descent, and of the errors their first, last and slope."""
+    place = claims["quoted_prompt_n15"]
+    numbers = descent_numbers(config, trajectory, -0.5927, -0.6490, place)
+    for matrix in ("attention", "output"):
+        rows = approximation.where(setting=config["setting"], matrix=matrix).rows
+        means = rows.groupby("d_r")[["mse", "mae"]].mean()
+        first, last = int(means.index[0]), int(means.index[-1])
+        numbers |= {"first_d_r": f"{first:,}", "last_d_r": f"{last:,}"}
+        for error in ("mse", "mae"):
+            curve = means[error].to_numpy(np.float64)
+            numbers |= {
+                f"{matrix}_{error}_first": number(curve[0]),
+                f"{matrix}_{error}_last": number(curve[-1]),
+                f"{matrix}_{error}_slope": number(claims[f"{matrix}_{error}_falls"]),
+            }
+    return numbers
 
 
 if __name__ == "__main__":

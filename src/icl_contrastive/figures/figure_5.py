@@ -17,10 +17,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from icl_contrastive.artifacts.tables import Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main, place, use_log_scale
-from icl_contrastive.figures.curves import draw_curve
+from icl_contrastive.figures.axes import place, use_log_scale
+from icl_contrastive.figures.command import main
+from icl_contrastive.figures.curves import draw_curve, final_errors
+from icl_contrastive.figures.wording import Numbers, number
 from icl_contrastive.variants import build_variant
+from icl_contrastive.variants.base import in_words
+
+KEYS = ("setting", "regularized", "augmented", "negative")
 
 # Inches. The curves of a column share one block; below it are the errors after the last epoch.
 # More height is added for many panels, legends of several rows and long labels.
@@ -290,6 +297,63 @@ def _draw_final(axes: Axes, column: Column, base: str, pretraining: Table, setti
     axes.set_yscale("log")
     use_log_scale(axes)
     axes.set_xlabel(column.axis)
+
+
+def caption_numbers(config: Config, pretraining: Table) -> Numbers:
+    """Final training errors of all panels, beside those of their bases."""
+    setting = config["setting"]
+
+    def against(cell: Config, panel: str) -> str:
+        """What it is, median error, and in how many runs it is above that of the base."""
+        ends, bases = (
+            final_errors(pretraining, setting, one) for one in (cell["variant"], plain[panel])
+        )
+        above = f"{(ends > bases).sum()} of {len(ends)} above"
+        label = build_variant(cell["model"]).label
+        return f"{label}: {number(float(np.median(ends)))} ({above})"
+
+    left = config["regularized"]
+    panels = ("regularized", "augmented", "negative")
+    plain = {panel: config[panel]["base"][0]["variant"] for panel in panels}
+    numbers = {
+        key: number(float(np.median(final_errors(pretraining, setting, plain[panel]))))
+        for key, panel in zip(("base", "base_center", "base_right"), panels, strict=True)
+    }
+    unlike = [
+        one["variant"]
+        for panel in panels
+        for cells in config[panel].values()
+        for one in cells
+        if any(one[key] != config[panel]["base"][0][key] for key in ("learning_rate", "features"))
+    ]
+    numbers["unlike"] = f", but for those of {', '.join(unlike)}" if unlike else ""
+    for form in ("eq15", "eq14"):
+        base = float(np.median(final_errors(pretraining, setting, plain["regularized"])))
+        ends = {
+            one["model"]["alpha"]: float(
+                np.median(final_errors(pretraining, setting, one["variant"]))
+            )
+            for one in left[form]
+        }
+        best = min(ends, key=lambda alpha: ends[alpha])
+        numbers[f"{form}_best"] = number(ends[best])
+        numbers[f"{form}_best_alpha"] = in_words(best)
+        for sign, name in ((1, "positive"), (-1, "negative")):
+            side = [alpha for alpha in ends if alpha * sign > 0]
+            below = [in_words(alpha) for alpha in side if ends[alpha] <= base]
+            but = (
+                f" (not α = {', '.join(below)})" if sign > 0 and 0 < len(below) < len(side) else ""
+            )
+            numbers[f"{form}_{name}"] = f"{len(side) - len(below)} of {len(side)}{but}"
+    numbers["augmented"] = "; ".join(
+        against(one, "augmented") for one in config["augmented"]["variants"]
+    )
+    negative = config["negative"]["variants"]
+    least = min(one["model"]["beta"] for one in negative)
+    numbers["negative"] = "; ".join(
+        against(one, "negative") for one in negative if one["model"]["beta"] == least
+    )
+    return numbers
 
 
 if __name__ == "__main__":

@@ -5,9 +5,14 @@ Config: ``setting, variant, run``. Tables: ``trajectory``.
 
 from matplotlib.figure import Figure
 
+from icl_contrastive.artifacts.tables import Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main
-from icl_contrastive.figures.trajectory import draw_descent, read_descent
+from icl_contrastive.figures.command import main
+from icl_contrastive.figures.trajectory import descent_numbers, draw_descent, read_descent
+from icl_contrastive.figures.wording import Claimed, Numbers
+
+KEYS = ("setting", "variant", "run")
 
 
 def draw(config: Config, trajectory: Table) -> Figure:
@@ -15,6 +20,11 @@ def draw(config: Config, trajectory: Table) -> Figure:
     figure = Figure(figsize=(style.COLUMN_WIDTH, 2.3), layout="constrained")
     draw_descent(figure.subplots(), read_descent(config, trajectory, scheme="single_sample"))
     return figure
+
+
+def caption_numbers(config: Config, trajectory: Table, claims: Claimed) -> Numbers:
+    """Of the descent."""
+    return descent_numbers(config, trajectory, 0.2767, 0.2915, claims["quoted_prompt_n31"])
 
 
 if __name__ == "__main__":

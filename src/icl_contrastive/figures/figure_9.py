@@ -5,13 +5,23 @@ Config: ``setting`` and ``d_r``, the number of features of the estimate. Tables:
 
 from matplotlib.figure import Figure
 
-from icl_contrastive.figures.common import Config, Table, main
-from icl_contrastive.figures.comparison import draw_pairs
+from icl_contrastive.artifacts.tables import Table
+from icl_contrastive.command import Config
+from icl_contrastive.figures.command import main
+from icl_contrastive.figures.comparison import draw_pairs, pair_numbers
+from icl_contrastive.figures.wording import Numbers
+
+KEYS = ("setting", "d_r")
 
 
 def draw(config: Config, matrices: Table) -> Figure:
     """Two rows, attention and output, of three matrices each."""
     return draw_pairs(matrices, config["setting"], config["d_r"])
+
+
+def caption_numbers(config: Config, matrices: Table) -> Numbers:
+    """Errors of both matrices."""
+    return pair_numbers(config, matrices)
 
 
 if __name__ == "__main__":

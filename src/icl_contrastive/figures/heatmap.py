@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import FuncNorm, Normalize, PowerNorm
 from matplotlib.image import AxesImage
 
+from icl_contrastive.artifacts.tables import Array
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Array
 
 
 def _signed_root(values: Array) -> Array:

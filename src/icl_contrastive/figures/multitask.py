@@ -4,13 +4,20 @@ Config: ``setting`` (a new task for each prompt), ``base`` (the setting with one
 and ``task``, which holds ``d_x`` and ``d_y``. Tables: ``pretraining``.
 """
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from icl_contrastive.artifacts.tables import Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main, use_log_scale
-from icl_contrastive.figures.curves import draw_curve
+from icl_contrastive.figures.axes import use_log_scale
+from icl_contrastive.figures.command import main
+from icl_contrastive.figures.curves import draw_curve, final_errors
+from icl_contrastive.figures.wording import Numbers, number, percent
+
+KEYS = ("setting", "variant", "base", "task")
 
 # With x ~ U(−1, 1)^{d_x}, E[x_j²] = 1/3, and with W_ij ~ N(0, 1), E[W_ij²] = 1.
 _VARIANCE_OF_X = 1 / 3
@@ -45,6 +52,17 @@ def _draw_scenario(
         label = f"{scenario}, {name}"
         draw_curve(axes, curves, "epoch", column, "run", color=color, linestyle=line, label=label)
     axes.margins(x=0)
+
+
+def caption_numbers(config: Config, pretraining: Table) -> Numbers:
+    """Held-out errors of both scenarios, and of predicting zero."""
+    zero = config["task"]["d_x"] * config["task"]["d_y"] / 3
+    numbers = {"zero": number(zero, 3)}
+    for name, setting in (("many", config["setting"]), ("one", config["base"])):
+        ends = final_errors(pretraining, setting, config["variant"], "test_mse")
+        numbers[name] = number(float(np.median(ends)))
+        numbers[f"{name}_share"] = percent(float(np.median(ends)) / zero)
+    return numbers
 
 
 if __name__ == "__main__":

@@ -9,9 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from icl_contrastive.artifacts.tables import Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Config, Table, main, use_log_scale
+from icl_contrastive.figures.axes import use_log_scale
+from icl_contrastive.figures.command import main
 from icl_contrastive.figures.curves import draw_curve
+from icl_contrastive.figures.wording import Numbers, number, percent
+
+KEYS = ("epochs",)
 
 _DASHED = (0, (4, 1.5))
 # Title, logarithmic or not, and the columns with their lines and names.
@@ -77,6 +83,27 @@ def draw(config: Config, training_length: Table) -> Figure:
         ncols=max(1, int(style.PAGE_WIDTH / (0.5 + 0.06 * max(map(len, settings))))),
     )
     return figure
+
+
+def caption_numbers(config: Config, training_length: Table) -> Numbers:
+    """In the table's first setting, at the other figures' last epoch (or before) and at the end."""
+    setting = str(training_length.rows["setting"].iloc[0])
+    rows = training_length.where(setting=setting).rows
+    medians = rows.drop(columns="setting").groupby("epoch").median()
+    epochs = config["epochs"][setting]
+    usual = max(medians.index[medians.index <= epochs], default=medians.index.min())
+    numbers = {"setting": setting}
+    for name, epoch in (("usual", usual), ("last", medians.index.max())):
+        at = medians.loc[epoch]
+        numbers |= {
+            f"{name}_epoch": str(epoch),
+            f"{name}_error": number(at["absolute_error"]),
+            f"{name}_error_exact": number(at["absolute_error_exact"]),
+            f"{name}_weight": percent(at["query_weight"]),
+            f"{name}_deviation": number(at["relative_deviation"]),
+            f"{name}_distance": percent(at["weight_error"]),
+        }
+    return numbers
 
 
 if __name__ == "__main__":

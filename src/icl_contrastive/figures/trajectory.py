@@ -5,8 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from icl_contrastive.artifacts.tables import Array, Table
+from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.common import Array, Config, Table, scientific
+from icl_contrastive.figures.wording import (
+    Numbers,
+    fixed,
+    many,
+    number,
+    percent,
+    scientific,
+)
 
 
 @dataclass(frozen=True)
@@ -97,3 +106,27 @@ def relative_deviations(trajectory: Table) -> Array:
     ends = Table(trajectory.path, last)
     y_layer = ends.array("y_layer")
     return np.asarray(np.abs(ends.array("y_reference") - y_layer) / np.abs(y_layer))
+
+
+def descent_numbers(
+    config: Config, trajectory: Table, truth: float, prediction: float, place: float
+) -> Numbers:
+    """Of the prompt that is shown, and of all; the paper's own prompt and its place among ours."""
+    descent = read_descent(config, trajectory, "single_sample")
+    same = {key: config[key] for key in ("setting", "variant")}
+    ends = trajectory.where(**same, scheme="single_sample").rows
+    ends = ends[ends["step"] == ends["step"].max()]
+    gaps = np.abs(ends["y_reference"] - ends["y_layer"])
+    errors = np.abs(ends["y_layer"] - ends["y_true"])
+    return {
+        "y_layer": fixed(descent.y_layer),
+        "y_true": fixed(descent.y_true),
+        "gap": number(abs(float(descent.y_reference[-1]) - descent.y_layer)),
+        "largest_gap": number(gaps.max()),
+        "error": number(abs(descent.y_layer - descent.y_true)),
+        "median_error": number(errors.median()),
+        "quoted_error": number(abs(prediction - truth)),
+        "better_than_quoted": percent(place),
+        "prompts": many(len(ends), "prompt"),
+        "runs": many(ends["run"].nunique(), "run"),
+    }

@@ -26,7 +26,7 @@ from icl_contrastive.claims.measures import (
     place_of_quoted_error,
     unexplained,
 )
-from icl_contrastive.report.text import fixed, number, percent
+from icl_contrastive.figures.wording import fixed, number, percent
 
 _SHORT: Query = {"demonstrations": 15}
 _LONG: Query = {"demonstrations": 31}

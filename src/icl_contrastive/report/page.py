@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +16,12 @@ from markupsafe import Markup
 
 from icl_contrastive.artifacts.files import load_table
 from icl_contrastive.claims import Evidence
-from icl_contrastive.config.experiment import FIGURE_TABLES, FIGURES_WITH_CLAIMS, Experiment
+from icl_contrastive.config import FIGURES, Experiment, jobs
+from icl_contrastive.figures.wording import many, number
 from icl_contrastive.report.captions import Caption, caption_numbers, write_caption
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.provenance import Provenance
-from icl_contrastive.report.text import duration, many, mathematical, moment, number
+from icl_contrastive.report.text import duration, mathematical, moment
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Results:
         """What claims and contradictions are judged by, as far as it is there."""
         names = [*self.experiment.claim_tables, "matrices", "diagram"]
         tables = {name: load_table(self.table(name)) for name in names if self.table(name).exists()}
-        return Evidence(json.loads(self.experiment.claims()), tables)
+        return Evidence(jobs.claims(self.experiment), tables)
 
     def claims(self) -> list[ClaimRow]:
         """The scorecard; empty where the run has none."""
@@ -135,16 +135,13 @@ class Results:
 
     def _figure(self, name: str, captions: Path, claims: Sequence[ClaimRow]) -> FigureEntry:
         experiment = self.experiment
-        if name == _ABLATIONS:
-            config, tables = "{}", {name: self.table(name)}
-        else:
-            config = experiment.figure(name)
-            tables = {
-                option: self.table(experiment.figure_table(name, option))
-                for option in FIGURE_TABLES[name]
-            }
-            if name in FIGURES_WITH_CLAIMS:
-                tables["claims"] = self.table("claims")
+        config = jobs.as_json(jobs.figure(experiment, name))
+        tables = {
+            option: self.table(experiment.figure_table(name, option))
+            for option in FIGURES[name].tables
+        }
+        if FIGURES[name].quotes_claims:
+            tables["claims"] = self.table("claims")
         template = captions / f"{name}.rst"
         image = self._image(name).read_bytes()
         width, height = struct.unpack(">II", image[16:24])  # of the PNG's header

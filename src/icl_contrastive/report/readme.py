@@ -24,11 +24,12 @@ import yaml
 
 from icl_contrastive.artifacts.files import write_atomically
 from icl_contrastive.config import Experiment, read_experiment
+from icl_contrastive.figures.wording import many
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.page import VERDICTS, Results, label, tally
 from icl_contrastive.report.provenance import job_seconds
 from icl_contrastive.report.reference import differences, subject
-from icl_contrastive.report.text import duration, many
+from icl_contrastive.report.text import duration
 
 Summary = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Numbers and symbols as a reader is to see them, in plain text and in HTML."""
+"""Times, and symbols in HTML, as a reader is to see them."""
 
 from __future__ import annotations
 
@@ -8,49 +8,7 @@ from datetime import datetime
 
 from markupsafe import Markup, escape
 
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_MINUS = "\N{MINUS SIGN}"
-_DASH = "\N{EN DASH}"
-
-
-def number(value: float, digits: int = 2) -> str:
-    """A number to so many significant digits: ``0.23``, ``3.1 × 10⁻¹⁶``; a dash for NaN."""
-    if math.isnan(value):
-        return _DASH
-    if value == 0:
-        return "0"
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    power = int(exponent)
-    if -3 <= power <= 5:
-        return f"{value:,.{max(digits - 1 - power, 0)}f}".replace("-", _MINUS)
-    superscript = str(power).translate(_SUPERSCRIPTS)
-    return f"{mantissa} × 10{superscript}".replace("-", _MINUS)
-
-
-def fixed(value: float, decimals: int = 4) -> str:
-    """A number to so many decimals, as the paper prints its predictions: ``−0.6490``."""
-    return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", _MINUS)
-
-
-def hyperparameter(value: float) -> str:
-    """A number from the config as it stands there: ``−0.2``."""
-    return f"{value:g}".replace("-", _MINUS)
-
-
-def percent(share: float) -> str:
-    """A share of 1 in percent: ``37 %``, ``0.21 %``, ``99.7 %``; a dash for NaN."""
-    if math.isnan(share):
-        return _DASH
-    if share in (0, 1):
-        return f"{share:.0%}".replace("%", " %")
-    value = 100 * share
-    digits = 2 if abs(value) < 98 else 3
-    return f"{number(value, digits)} %"
-
-
-def many(count: int, noun: str, nouns: str | None = None) -> str:
-    """A count with its noun: ``1 run``, ``10 runs``; ``nouns`` is the plural if it is irregular."""
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+from icl_contrastive.figures.wording import MINUS
 
 
 def duration(seconds: float) -> str:
@@ -91,7 +49,7 @@ def mathematical(html: str) -> Markup:
                 inside += -1 if literal[1] else 1
         elif not inside:
             part = _EXPONENT.sub(_power, _INDEX.sub(_subscript, part))
-            part = _NEGATIVE.sub(_MINUS, _RAISED.sub(r"<sup>\1</sup>", part))
+            part = _NEGATIVE.sub(MINUS, _RAISED.sub(r"<sup>\1</sup>", part))
             parts[place] = _TOGETHER.sub(_unbroken, part)
     return Markup("".join(parts))  # noqa: S704  # text was escaped, tags were safe before
 
@@ -106,4 +64,4 @@ def _unbroken(found: re.Match[str]) -> str:
 
 def _power(found: re.Match[str]) -> str:
     factor = "" if float(found[1]) == 1 else f"{found[1]} × "
-    return f"{factor}10<sup>{int(found[2])}</sup>".replace("-", _MINUS)
+    return f"{factor}10<sup>{int(found[2])}</sup>".replace("-", MINUS)

@@ -12,8 +12,8 @@ import torch
 from icl_contrastive.analysis.diagnostics import diagnose
 from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
+from icl_contrastive.command import run_step
 from icl_contrastive.descent import descend
-from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.equivalence import compressed_problem, outputs, relative_error
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import load_layer, load_test_prompts

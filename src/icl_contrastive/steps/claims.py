@@ -11,7 +11,7 @@ import yaml
 from icl_contrastive.artifacts.files import load_table, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY, columns_of
 from icl_contrastive.claims import ClaimError, Evidence, evaluate, read_claims
-from icl_contrastive.steps.common import StepError, run_step
+from icl_contrastive.command import StepError, run_step
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from icl_contrastive.artifacts.files import load_table, save_table
-from icl_contrastive.steps.common import StepError, run_step
+from icl_contrastive.command import StepError, run_step
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from icl_contrastive.artifacts.files import save_tensors
 from icl_contrastive.artifacts.origin import origin
-from icl_contrastive.steps.common import run_step
+from icl_contrastive.command import run_step
 from icl_contrastive.tasks import sample_part
 
 

@@ -14,11 +14,11 @@ import torch
 from icl_contrastive.artifacts.files import save_table, save_tensors
 from icl_contrastive.artifacts.origin import origin
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
+from icl_contrastive.command import StepError, check_origin, run_step
 from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
 from icl_contrastive.dual import DualProblem, dual_problem, join
 from icl_contrastive.limits import FOLLOWED_PROMPTS, FULL_WIDTH_PROMPTS
 from icl_contrastive.prediction import predict
-from icl_contrastive.steps.common import StepError, check_origin, run_step
 from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
 from icl_contrastive.variants import Variant, build_variant
 

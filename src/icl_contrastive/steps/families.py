@@ -20,8 +20,8 @@ from icl_contrastive.analysis.estimates import (
 )
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.attention import project
+from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import Statistics
-from icl_contrastive.steps.common import check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from icl_contrastive.command import StepError
 from icl_contrastive.features import Family, build_family
-from icl_contrastive.steps.common import StepError
 
 
 def load_family(features: Mapping[str, Any]) -> Family:

@@ -14,8 +14,8 @@ import pandas as pd
 from icl_contrastive.analysis.error_curves import Curves
 from icl_contrastive.artifacts.files import load_table, save_table
 from icl_contrastive.artifacts.tables import COLUMNS, MAY_BE_EMPTY
+from icl_contrastive.command import run_step
 from icl_contrastive.features import Family
-from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
+from icl_contrastive.command import run_step
 from icl_contrastive.statistics import bootstrap_interval
-from icl_contrastive.steps.common import run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream
 

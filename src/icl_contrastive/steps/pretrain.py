@@ -9,7 +9,7 @@ import numpy as np
 
 from icl_contrastive.artifacts.files import load_tensors, save_tensors
 from icl_contrastive.artifacts.origin import origin
-from icl_contrastive.steps.common import StepError, check_origin, run_step
+from icl_contrastive.command import StepError, check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.tasks import Prompts, sample_part
 from icl_contrastive.training import TrainingDivergedError, pretrain

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from icl_contrastive.artifacts.files import write_atomically
+from icl_contrastive.command import run_step
 from icl_contrastive.config import Experiment
 from icl_contrastive.report.page import Results, render
 from icl_contrastive.report.provenance import trace
 from icl_contrastive.report.reference import differences, subject
-from icl_contrastive.steps.common import run_step
 
 log = logging.getLogger(__name__)
 

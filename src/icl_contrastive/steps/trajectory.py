@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from icl_contrastive.artifacts.files import load_tensors, save_table
-from icl_contrastive.steps.common import check_origin, run_step
+from icl_contrastive.command import check_origin, run_step
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from icl_contrastive.variants.base import Variant
 
@@ -15,10 +16,19 @@ class Augmented(Variant):
     with both replaced: the loss of section 4.2 is Eq. 9 on g1(v_i) and φ(g2(k_i)).
     """
 
+    g1: Annotated[
+        int,
+        {"description": "GELU layers on the values (Eq. 16).", "minimum": 0, "maximum": 2},
+    ] = 0
+    g2: Annotated[
+        int,
+        {"description": "GELU layers on the keys (Eq. 16).", "minimum": 0, "maximum": 2},
+    ] = 0
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.g1 + self.g2 == 0:
-            raise ValueError("an augmented variant needs g1 or g2: the number of GELU layers")
+            raise ValueError("g1: 0 is not allowed with g2: 0; one of them must be 1 or 2")
 
     @property
     def label(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
@@ -29,9 +29,20 @@ class Negative(Variant):
     − mean of the negatives').
     """
 
-    form: Literal["section_5.5", "eq18"]
-    k: int
-    beta: float
+    form: Annotated[
+        Literal["section_5.5", "eq18"],
+        {"description": "Negatives of each demonstration (Eq. 18) or of the query (section 5.5)."},
+    ]
+    k: Annotated[
+        int,
+        {
+            "description": "Tokens with the lowest scores; a list is a grid.",
+            "minimum": 1,
+        },
+    ]
+    beta: Annotated[
+        float, {"description": "Strength of the repulsion; a list is a grid.", "minimum": 0}
+    ]
 
     @property
     def label(self) -> str:
@@ -41,7 +52,10 @@ class Negative(Variant):
     def check(self, n_demonstrations: int) -> None:
         most = n_demonstrations if self.form == "section_5.5" else n_demonstrations - 1
         if not 1 <= self.k <= most:
-            raise ValueError(f"k = {self.k}: {self.form} needs 1 to {most} negatives")
+            raise ValueError(
+                f"k: {self.k} is not allowed; must be an integer from 1 to {most} with form: "
+                f"{self.form} (N = {n_demonstrations})"
+            )
 
     def mixing(self, n_demonstrations: int) -> Mixing:
         self.check(n_demonstrations)

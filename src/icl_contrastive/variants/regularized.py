@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
@@ -24,12 +24,22 @@ class Regularized(Variant):
     (a_{N+1} − α) v_{N+1}, which needs α ≠ 1.
     """
 
-    form: Literal["eq14", "eq15"]
-    alpha: float
+    form: Annotated[
+        Literal["eq14", "eq15"],
+        {"description": "Eq. 14 takes away alpha a v of the query token, Eq. 15 alpha v (4.1)."},
+    ]
+    alpha: Annotated[float, {"description": "Strength of the regularizer; a list is a grid."}]
 
     @property
     def label(self) -> str:
         return f"{'Eq. 14' if self.form == 'eq14' else 'Eq. 15'}, α = {in_words(self.alpha)}"
+
+    def check(self, n_demonstrations: int) -> None:
+        if self.form == "eq15" and self.alpha == 1:
+            raise ValueError(
+                "alpha: 1 is not allowed with form: eq15; must be another number, since the "
+                "reference model's W_0 divides by 1 - alpha"
+            )
 
     @property
     def gradient_is_constant(self) -> bool:
@@ -45,11 +55,10 @@ class Regularized(Variant):
 
     def initial_weight(self, problem: DualProblem) -> Tensor:
         """Raises ValueError for Eq. 15 with α = 1, FloatingPointError if it is not finite."""
+        self.check(problem.values.shape[-2])
         weight = super().initial_weight(problem)
         if self.form == "eq14":
             return weight
-        if self.alpha == 1:
-            raise ValueError("alpha = 1 leaves no W_0 for Eq. 15: it divides by 1 - alpha")
         a = problem.query_attention[..., None, None]  # (..., 1, 1)
         scaled = weight * (a - self.alpha) / ((1 - self.alpha) * a)
         if not bool(scaled.isfinite().all()):

@@ -1,4 +1,4 @@
-"""The command line that all steps share."""
+"""The command line of steps and figures, and the errors that end a job with one message."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from icl_contrastive.artifacts.files import (
-    DamagedArtifactError,
-    OtherArtifactError,
-    load_tensors,
-)
+from icl_contrastive.artifacts.files import ArtifactError, load_tensors
 from icl_contrastive.artifacts.origin import record
-from icl_contrastive.command_line import job_parser
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +33,25 @@ NO_MEMORY = re.compile(
 
 
 class StepError(RuntimeError):
-    """A step that cannot go on; the message says which artifact, row or run, and what to do."""
+    """A job that cannot go on; the message says which artifact, row or run, and what to do."""
+
+
+class Config(dict[str, Any]):
+    """A JSON object whose missing keys are reported as the user's mistake, not as a traceback."""
+
+    def __missing__(self, key: str) -> Any:
+        raise StepError(f"--config: the key {key!r} is missing; there are {sorted(self)}")
+
+
+def read_config(text: str) -> Config:
+    """Parse the value of ``--config``; raises StepError when it is no JSON object."""
+    try:
+        config = json.loads(text, object_hook=Config)
+    except json.JSONDecodeError as error:
+        raise StepError(f"--config: not valid JSON: {error}") from None
+    if not isinstance(config, Config):
+        raise StepError(f"--config: expected a JSON object, got {text!r}")
+    return config
 
 
 def check_origin(config: dict[str, Any], *paths: Path) -> None:
@@ -59,35 +72,46 @@ def check_origin(config: dict[str, Any], *paths: Path) -> None:
 
 
 def run_step(
-    main: Callable[[argparse.Namespace, dict[str, Any]], None],
+    main: Callable[[argparse.Namespace, Config], None],
     *paths: str,
     many: str | None = None,
-    options: tuple[str, ...] = (),
+    options: Sequence[str] = (),
+    argv: Sequence[str] | None = None,
 ) -> None:
     """Parse the arguments, log to standard error, and report an error as one message.
 
     Args:
-        main: gets the parsed arguments and the step's slice of the config.
+        main: gets the parsed arguments and the job's slice of the config.
         paths: names of required options that take one path.
         many: name of a required option that takes one path or more.
         options: names of required options that take a word.
+        argv: the arguments, by default the program's.
     """
-    parser = job_parser(prog=f"python -m {main.__module__}")
-    parser.add_argument("--config", type=json.loads, default={}, help="slice of the config, JSON")
+    # An argument may be at most 128 KiB long; @file takes them from a file, one on a line.
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {main.__module__}",
+        description=(sys.modules[main.__module__].__doc__ or "").partition("\n")[0],
+        fromfile_prefix_chars="@",
+    )
+    parser.add_argument("--config", default="{}", metavar="JSON", help="slice of the config")
+    parser.add_argument(
+        "--code", type=Path, nargs="*", default=[], help="what the job consists of, for the record"
+    )
     for name in paths:
         parser.add_argument(f"--{name}", type=Path, required=True)
     for name in options:
         parser.add_argument(f"--{name}", required=True)
     if many is not None:
         parser.add_argument(f"--{many}", type=Path, nargs="+", required=True)
-    arguments = parser.parse_args()
-    cell = "/".join(arguments.config[key] for key in CELL if key in arguments.config)
-    prefix = "%(asctime)s " + (f"{cell}: ".replace("%", "%%") if cell else "")
-    logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
+    arguments = parser.parse_args(argv)
     try:
-        main(arguments, arguments.config)
-        log.info(record(arguments.config, arguments.code))
-    except (StepError, DamagedArtifactError, OtherArtifactError, OSError, ArithmeticError) as error:
+        config = read_config(arguments.config)
+        cell = "/".join(str(config[key]) for key in CELL if key in config)
+        prefix = "%(asctime)s " + (f"{cell}: ".replace("%", "%%") if cell else "")
+        logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
+        main(arguments, config)
+        log.info(record(config, arguments.code))
+    except (StepError, ArtifactError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
     except (MemoryError, RuntimeError) as error:
         if not _is_about_memory(error):

@@ -1,0 +1,243 @@
+"""What each job needs to know: its slice of the config; when that changes, the job runs again.
+
+The arguments are the wildcards of its rule.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from icl_contrastive.config.ablations import list_ablations
+from icl_contrastive.config.experiment import Experiment
+from icl_contrastive.config.figure_files import ELSEWHERE, FIGURES
+from icl_contrastive.config.schema import as_list
+from icl_contrastive.features import build_family
+from icl_contrastive.plug_ins import plug_in_module
+
+Job = dict[str, Any]
+
+
+def as_json(job: Job) -> str:
+    """A job's slice as its step takes it; in whatever order the config has its keys."""
+    return json.dumps(job, sort_keys=True)
+
+
+def data(experiment: Experiment, setting: str) -> Job:
+    """Of ``steps.data``."""
+    shape, config = experiment.settings[setting], experiment.config
+    return {
+        **_pick(config, "seed", "runs", "test_prompts"),
+        "setting": setting,
+        **_pick(shape, "demonstrations", "prompts", "tasks"),
+        **config["task"],
+    }
+
+
+def pretrain(experiment: Experiment, setting: str, variant: str) -> Job:
+    """Of ``steps.pretrain``."""
+    return {
+        **_layer(experiment, setting, variant),
+        **_pick(experiment.config, "seed", "runs"),
+        "learning_rate": experiment.variants[variant].learning_rate,
+        "epochs": experiment.settings[setting]["epochs"],
+        "checkpoints": _checkpoints(experiment, setting, variant),
+        **experiment.config["pretraining"],
+    }
+
+
+def _checkpoints(experiment: Experiment, setting: str, variant: str) -> list[int]:
+    """The epochs after which a variant's weights are kept while it is pretrained."""
+    if (
+        setting not in experiment.long_settings
+        or variant != experiment.config["training_length"]["variant"]
+    ):
+        return []
+    return _until(experiment, experiment.settings[setting]["epochs"])
+
+
+def _until(experiment: Experiment, epochs: int) -> list[int]:
+    kept = experiment.config["training_length"]["checkpoints"]
+    return sorted(epoch for epoch in kept if epoch <= epochs)
+
+
+def long_training(experiment: Experiment, setting: str) -> Job:
+    """Of ``steps.pretrain``, which goes on with the pretrained variant."""
+    length = experiment.config["training_length"]
+    job = pretrain(experiment, setting, length["variant"])
+    epochs = max(length["settings"][setting], job["epochs"])
+    return job | {"epochs": epochs, "checkpoints": _until(experiment, epochs)}
+
+
+def training_length(experiment: Experiment, setting: str) -> Job:
+    """Of ``steps.training_length``."""
+    return {"setting": setting, "runs": experiment.config["runs"]}
+
+
+def ablation_data(experiment: Experiment, runs: str) -> Job:
+    """Of ``steps.data``, for more runs."""
+    return data(experiment, experiment.config["ablations"]["setting"]) | {"runs": int(runs)}
+
+
+def ablation_training(experiment: Experiment, name: str) -> Job:
+    """Of ``steps.pretrain``, with another decision."""
+    ablation = list_ablations(experiment)[name]
+    job = pretrain(experiment, experiment.config["ablations"]["setting"], ablation.variant)
+    return job | ablation.pretraining | {"runs": ablation.runs, "checkpoints": []}
+
+
+def ablation(experiment: Experiment, name: str) -> Job:
+    """Of ``steps.ablation``."""
+    one = list_ablations(experiment)[name]
+    return {
+        **_pick(vars(one), "decision", "value", "default", "runs", "scheme"),
+        **_pick(experiment.config["equivalence"], "prompts", "epochs"),
+    }
+
+
+def equivalence(experiment: Experiment, setting: str, variant: str) -> Job:
+    """Of ``steps.equivalence``."""
+    return {
+        **_layer(experiment, setting, variant),
+        **_pick(experiment.config, "seed", "runs"),
+        **experiment.config["equivalence"],
+    }
+
+
+def approximation(experiment: Experiment, setting: str) -> Job:
+    """Of ``steps.approximation``."""
+    return {
+        **_layer(experiment, setting, experiment.approximation_variant),
+        "seed": experiment.config["seed"],
+        **_pick(experiment.config["approximation"], "run", "prompt", "repeats", "d_r", "shown"),
+    }
+
+
+def attention_errors(experiment: Experiment, setting: str) -> Job:
+    """Of ``steps.attention_errors``."""
+    return {
+        **_layer(experiment, setting, experiment.approximation_variant),
+        **_pick(experiment.config, "seed", "runs"),
+        **_pick(experiment.config["approximation"], "prompts", "draws", "d_r"),
+    }
+
+
+def families(experiment: Experiment, setting: str) -> Job:
+    """Of ``steps.families``."""
+    return {
+        **_layer(experiment, setting, experiment.approximation_variant),
+        "seed": experiment.config["seed"],
+        **_pick(experiment.config["approximation"], "run", "prompt", "repeats"),
+        "d_r": experiment.config["families"]["d_r"],
+        "compared": experiment.compared_families,
+    }
+
+
+def family_requirements(experiment: Experiment) -> Job:
+    """Of ``steps.family_requirements``."""
+    settings = experiment.family_settings
+    return {
+        "seed": experiment.config["seed"],
+        "d": sum(experiment.config["task"].values()),
+        "tokens": {name: experiment.settings[name]["demonstrations"] + 1 for name in settings},
+        "features": experiment.features(experiment.approximation_variant),
+    }
+
+
+def family_training(experiment: Experiment) -> Job:
+    """Of ``steps.family_training``."""
+    return _pick(experiment.config, "seed")
+
+
+def trajectory(experiment: Experiment, setting: str, variant: str) -> Job:
+    """Of ``steps.trajectory``."""
+    return {"setting": setting, "variant": variant}
+
+
+def controls(experiment: Experiment, setting: str) -> Job:
+    """Of ``steps.controls``."""
+    section = experiment.config["controls"]
+    return {
+        **_layer(experiment, setting, section["variant"]),
+        **_pick(experiment.config, "seed", "runs"),
+        "ridge": section["ridge"],
+    }
+
+
+def claims(experiment: Experiment) -> Job:
+    """Of ``steps.claims``."""
+    variants = [
+        {
+            "variant": variant.name,
+            **_pick(vars(variant), "model", "learning_rate", "settings", "features"),
+        }
+        for variant in experiment.variants.values()
+    ]
+    return {
+        "seed": experiment.config["seed"],
+        "d_r": experiment.layers_d_r,
+        "settings": experiment.settings,
+        "variants": variants,
+        "tables": experiment.claim_tables,
+    }
+
+
+def diagram(experiment: Experiment) -> Job:
+    """Of ``steps.diagram``."""
+    figure = experiment.figures[experiment.diagrams[0]]
+    return {
+        **_layer(experiment, figure["setting"], figure["variant"]),
+        **_pick(figure, "run", "prompt"),
+    }
+
+
+def figure(experiment: Experiment, name: str) -> Job:
+    """The figure's own part of the config, and what else its module says that it needs."""
+    part = dict(experiment.figures.get(name, {}))
+    for key in filter(FIGURES[name].needs, ELSEWHERE):
+        part[key] = _elsewhere(experiment, key)
+    if name == "figure_5":
+        for panel in ("regularized", "augmented", "negative"):
+            places = {key: as_list(names) for key, names in part[panel].items()}
+            part[panel] = {key: _compared(experiment, names) for key, names in places.items()}
+    return part
+
+
+def _elsewhere(experiment: Experiment, key: str) -> Any:
+    """What a figure needs of other parts of the config."""
+    if key == "d_r":
+        return experiment.layers_d_r
+    if key == "features":
+        features = experiment.features(experiment.approximation_variant)
+        if plug_in_module(features["family"]):  # of one's own, only the table has the default
+            return features
+        return {"projection": build_family(features).projection} | features
+    if key == "epochs":
+        return {name: experiment.settings[name]["epochs"] for name in experiment.long_settings}
+    return experiment.config[key]
+
+
+def _layer(experiment: Experiment, setting: str, variant: str) -> Job:
+    return {
+        "setting": setting,
+        "variant": variant,
+        "model": experiment.variants[variant].model,
+        "features": experiment.features(variant),
+    }
+
+
+def _compared(experiment: Experiment, names: Iterable[str]) -> list[Job]:
+    return [
+        {
+            "variant": one.name,
+            **_pick(vars(one), "model", "learning_rate"),
+            "features": experiment.features(one.name),
+        }
+        for name in names
+        for one in experiment.named(name)
+    ]
+
+
+def _pick(mapping: Mapping[str, Any], *keys: str) -> Job:
+    return {key: mapping[key] for key in keys}

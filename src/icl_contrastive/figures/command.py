@@ -1,0 +1,69 @@
+"""What every figure needs besides its drawing: the command line, and saving.
+
+A figure module defines ``draw(config, <table>, ...) -> Figure`` and hands it to `main`, which makes
+the command line ``--config JSON --<table> PATH ... --output X.pdf X.png`` from it. Whatever is
+wrong with an input ends the program with one line that names the file or the key.
+"""
+
+import argparse
+import inspect
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from icl_contrastive.artifacts.files import (
+    write_atomically,
+)
+from icl_contrastive.artifacts.origin import origin
+from icl_contrastive.artifacts.tables import read_table
+from icl_contrastive.command import Config, StepError, run_step
+from icl_contrastive.figures import style
+
+
+def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> None:
+    """Write the figure to every path, in the format of its suffix, with what made it as JSON.
+
+    All formats are rendered before the first file appears, and each file appears whole. No date is
+    written, so that equal runs give equal bytes.
+    """
+    origin_of_it = json.dumps(made_by, sort_keys=True)
+    metadata: dict[str, dict[str, Any]] = {
+        ".pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")) | {"Subject": origin_of_it},
+        ".png": {"Software": None, "Source": origin_of_it},
+    }
+    rendered: list[tuple[Path, bytes]] = []
+    for path in paths:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=path.suffix[1:], metadata=metadata[path.suffix])
+        rendered.append((path, buffer.getvalue()))
+    for path, content in rendered:
+        write_atomically(path, partial(_write_bytes, content))
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
+def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None:
+    """Run one figure from the command line.
+
+    `draw` takes the config and one `Table` for each further parameter, which is a table's name.
+    """
+    tables = list(inspect.signature(draw).parameters)[1:]
+
+    def make(arguments: argparse.Namespace, config: Config) -> None:
+        for path in arguments.output:
+            if path.suffix not in (".pdf", ".png"):
+                raise StepError(f"--output: {str(path)!r} ends neither in .pdf nor in .png")
+        with style.applied():
+            read = {name: read_table(name, getattr(arguments, name)) for name in tables}
+            made_by = {"config": config, "made_with": origin(arguments.code)}
+            save(draw(config, **read), arguments.output, made_by)
+
+    make.__module__ = draw.__module__
+    run_step(make, *tables, many="output", argv=argv)
