@@ -27,6 +27,7 @@ report: "workflow/report/workflow.rst"
 wildcard_constraints:
     setting=any_of(experiment.settings),
     variant=any_of(experiment.variants),
+    figure=any_of(experiment.figures),
 
 
 # What a run makes. Intermediates are listed too, so that a deleted one is made again.

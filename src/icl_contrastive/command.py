@@ -110,7 +110,7 @@ def run_step(
         prefix = "%(asctime)s " + (f"{cell}: ".replace("%", "%%") if cell else "")
         logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
         main(arguments, config)
-        log.info(record(config, arguments.code))
+        log.info(record(main.__module__.partition(".")[2], config, arguments.code))
     except (StepError, ArtifactError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
     except (MemoryError, RuntimeError) as error:

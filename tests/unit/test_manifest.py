@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from icl_contrastive.artifacts.checksum import sha256
 from icl_contrastive.artifacts.manifest import (
     EditedArtifactError,
-    OtherOriginError,
     record_in,
     write_manifest,
 )
@@ -32,8 +30,21 @@ def results(tmp_path: Path) -> Path:
     for name, content in (FILES | {"logs/a.log": b"", "benchmarks/x/a.tsv": b""}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    write_manifest(folder / "manifest.json", {folder / name: {"rule": name} for name in FILES})
+    for name in FILES:
+        log(folder, name, {"step": name})
+    enter(folder)
     return folder
+
+
+def log(folder: Path, name: str, about: dict[str, Any]) -> None:
+    """Have a log that says what made an artifact as it is."""
+    path = folder / name
+    record = about | {"wrote": {path.name: sha256(path)}}
+    (folder / f"logs/{path.stem}.log").write_text(f"made with {json.dumps(record)}\n")
+
+
+def enter(folder: Path) -> None:
+    write_manifest(folder / "manifest.json", [folder / name for name in FILES], folder / "logs")
 
 
 def said(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -49,7 +60,7 @@ def test_the_manifest_holds_size_checksum_and_making(results: Path) -> None:
         assert manifest[name] == {
             "bytes": len(content),
             "sha256": sha256(results / name),
-            "made_by": {"rule": name},
+            "made_by": {"step": name},
         }
 
 
@@ -137,42 +148,18 @@ def test_a_check_needs_nothing_but_python(results: Path) -> None:
 
 
 def test_what_changed_since_its_job_is_not_entered(results: Path) -> None:
-    path = results / "tables/a.csv"
-    wrote = {"a.csv": sha256(path)}
-    edit(path)
+    edit(results / "tables/a.csv")
     before = (results / "manifest.json").read_bytes()
     with pytest.raises(EditedArtifactError, match=r"tables/a\.csv"):
-        write_manifest(results / "manifest.json", {path: {"wrote": wrote}})
+        enter(results)
     assert (results / "manifest.json").read_bytes() == before
 
 
-THEN = {"config": {"seed": 7, "runs": 2}, "code": "0f"}
-
-
-@pytest.mark.parametrize(
-    ("now", "what"),
-    [
-        ({"config": {"seed": 8, "runs": 2}, "code": "0f"}, "(seed)"),
-        ({"config": {"seed": 7, "d_r": 2}, "code": "1f"}, "(d_r, runs, code)"),
-        ({"config": {"seed": 7, "runs": 2}, "code": "1f"}, "(code)"),
-    ],
-)
-def test_what_another_config_or_code_made_is_not_entered(
-    results: Path, now: dict[str, Any], what: str
-) -> None:
-    before = (results / "manifest.json").read_bytes()
-    path = results / "tables/a.csv"
-    with pytest.raises(OtherOriginError, match=re.escape(f"  {path} {what}\n")):
-        write_manifest(results / "manifest.json", {path: THEN | {"now": now}})
-    assert (results / "manifest.json").read_bytes() == before
-
-
-@pytest.mark.parametrize("then", [THEN, {}])
-def test_only_what_was_recorded_is_entered(results: Path, then: dict[str, Any]) -> None:
-    path = results / "tables/a.csv"
-    write_manifest(results / "manifest.json", {path: then | {"rule": "a", "now": THEN}})
+def test_of_what_has_no_log_nothing_is_entered(results: Path) -> None:
+    (results / "logs/a.log").unlink()
+    enter(results)
     manifest = json.loads((results / "manifest.json").read_text("utf-8"))
-    assert manifest["tables/a.csv"]["made_by"] == then | {"rule": "a"}
+    assert manifest["tables/a.csv"]["made_by"] == {}
 
 
 def test_the_record_is_the_last_of_the_log(tmp_path: Path) -> None:

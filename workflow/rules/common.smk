@@ -14,7 +14,6 @@ from pathlib import Path
 
 import yaml
 from snakemake.io import flag, sourcecache_entry
-from snakemake.iocontainers import Wildcards
 from snakemake.logging import logger
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.settings.enums import RerunTrigger
@@ -178,7 +177,7 @@ table_needs = needs(estimates.tables)
 
 def figure_code(figure):
     """Source files that a figure is drawn by: its own, and of the models that it names."""
-    models = experiment.figure_models(figure)
+    models = {one.model["model"] for one in experiment.figure_variants(figure)}
     modules = [f"figures.{figure}", *(f"variants.{model}" for model in models)]
     return sorted({path for module in modules for path in code(module)})
 
@@ -196,35 +195,6 @@ def table_options(figure):
     return lambda wildcards, input: " ".join(
         f"--{table} {shlex.quote(getattr(input, table))}" for table in FIGURES[figure].tables
     )
-
-
-@cache
-def digest(files):
-    """Digest of source files, of which many artifacts have the same."""
-    from icl_contrastive.artifacts.origin import (
-        code_digest,
-    )  # not before it is needed: it loads numpy
-
-    return code_digest(map(Path, files))
-
-
-MADE_OF = ("code", "own", "claims", "scaled")  # inputs whose digest the steps record
-
-
-def made_by(path):
-    """What an artifact's log says of its making, its rule, and what would make it now."""
-    from icl_contrastive.artifacts.manifest import record_in  # likewise
-
-    producer = next(one for one in workflow.rules if one.is_producer(path))
-    wildcards = Wildcards(fromdict=producer.get_wildcards(path))
-    config = dict(producer.params.items()).get("config", "{}")
-    files = producer.expand_input(wildcards)[0]
-    now = {
-        "config": json.loads(config(wildcards) if callable(config) else config),
-        "code": digest(tuple(file for kind in MADE_OF for file in files.get(kind, []))),
-    }
-    log = Path(producer.expand_log(wildcards)[0])
-    return record_in(log) | {"rule": producer.name, "now": now}
 
 
 def caption_numbers(figure):

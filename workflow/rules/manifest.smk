@@ -22,4 +22,5 @@ rule manifest:
     run:
         from icl_contrastive.artifacts.manifest import write_manifest
 
-        write_manifest(Path(output[0]), {Path(path): made_by(path) for path in input.artifacts})
+        manifest = Path(output[0])
+        write_manifest(manifest, map(Path, input.artifacts), manifest.parent / "logs")

@@ -1,7 +1,8 @@
 """Tidy tables of all cells, rows in the order of the config.
 
 In: the pretrained files; the tables of single cells and settings.
-Out: results/tables/pretraining.csv, equivalence.csv and those below.
+Out: results/tables/pretraining.csv, and pretraining/<figure>.csv for the figures that show some of it;
+equivalence.csv and those below.
 """
 
 
@@ -24,6 +25,23 @@ rule pretraining_table:
     shell:
         "python -m icl_contrastive.steps.collect_pretraining"
         " --pretrained {input.pretrained:q} --output {output:q} --code {input.code:q} 2> {log:q}"
+
+
+# A figure waits for no trainings but its own.
+use rule pretraining_table as learning_curves with:
+    input:
+        code=code("steps.collect_pretraining"),
+        pretrained=lambda wildcards: expand(
+            "results/pretrained/{cell}.safetensors", cell=experiment.curve_cells(wildcards.figure)
+        ),
+    output:
+        "results/tables/pretraining/{figure}.csv",
+    log:
+        "results/logs/tables/pretraining/{figure}.log",
+    benchmark:
+        "results/benchmarks/tables/pretraining/{figure}.tsv"
+    resources:
+        **table_needs,
 
 
 # Tables whose rows are those of the parts, one after the other.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,60 +24,38 @@ class EditedArtifactError(RuntimeError):
         )
 
 
-class OtherOriginError(RuntimeError):
-    """Artifacts of another config or code than now; the message names them and what differs."""
-
-    def __init__(self, different: Mapping[Path, Iterable[str]]) -> None:
-        names = "\n".join(f"  {path} ({', '.join(what)})" for path, what in different.items())
-        super().__init__(
-            f"not made with what the config and the code now are:\n{names}\n"
-            "delete them and run again, or go back to the config and the code that made them"
-        )
-
-
-def write_manifest(path: Path, made_by: Mapping[Path, Mapping[str, Any]]) -> None:
+def write_manifest(path: Path, artifacts: Iterable[Path], logs: Path) -> None:
     """Write the manifest beside its artifacts, one in a line, by their paths from there.
 
     Args:
         path: of the manifest.
-        made_by: of every artifact, what is known of its making; ``wrote``, if it is there, are the
-            checksums of the files that the job wrote, by name, and ``now`` the config and the code
-            that would make it now.
+        artifacts: what it lists.
+        logs: the folder of the logs, in which jobs say what they wrote and what made it. Of an
+            artifact without a log nothing is known.
 
-    Raises:
-        EditedArtifactError: artifacts differ from what their jobs wrote.
-        OtherOriginError: artifacts were made with another config or code than would make them now.
+    Raises EditedArtifactError if artifacts differ from what their jobs wrote.
     """
-    entries, edited, different = {}, [], {}
-    for artifact, making in made_by.items():
-        about = dict(making)
+    made_by: dict[tuple[str, str], dict[str, Any]] = {}
+    for log in sorted(logs.rglob("*.log")):
+        record = record_in(log)
+        made_by |= dict.fromkeys(record.pop("wrote", {}).items(), record)
+    written = {name for name, _ in made_by}
+    entries, edited = {}, []
+    for artifact in artifacts:
         checksum = sha256(artifact)
-        if about.pop("wrote", {}).get(artifact.name, checksum) != checksum:
+        made = made_by.get((artifact.name, checksum), {})
+        if artifact.name in written and not made:
             edited.append(artifact)
-        now = about.pop("now", {})
-        if what := _differences(about, now):
-            different[artifact] = what
         name = Path(os.path.relpath(artifact, path.parent)).as_posix()
         size = artifact.stat().st_size
-        entries[name] = {"bytes": size, "sha256": checksum, "made_by": about}
+        entries[name] = {"bytes": size, "sha256": checksum, "made_by": made}
     if edited:
         raise EditedArtifactError(edited)
-    if different:
-        raise OtherOriginError(different)
     lines = (
         f"{json.dumps(name)}: {json.dumps(entry, sort_keys=True)}"
         for name, entry in sorted(entries.items())
     )
     write_atomically(path, partial(_write, "{\n" + ",\n".join(lines) + "\n}\n"))
-
-
-def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Keys of the config that differ, and ``code`` if it does; nothing if a side is not known."""
-    if not {"config", "code"} <= then.keys() & now.keys():
-        return []
-    old, new = then["config"], now["config"]
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    return keys + ["code"] * (then["code"] != now["code"])
 
 
 def record_in(log: Path) -> dict[str, Any]:

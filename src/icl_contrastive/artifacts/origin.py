@@ -40,9 +40,10 @@ def origin(code: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def record(config: Mapping[str, Any], code: Sequence[Path]) -> str:
-    """The last line of a job's log: config, origin and checksums of what it wrote, as JSON."""
-    return f"made with {json.dumps({'config': config} | origin(code) | {'wrote': written})}"
+def record(step: str, config: Mapping[str, Any], code: Sequence[Path]) -> str:
+    """The last line of a job's log: step, config, origin, checksums of what it wrote, as JSON."""
+    about = {"step": step, "config": config, **origin(code), "wrote": written}
+    return f"made with {json.dumps(about)}"
 
 
 def versions(libraries: Iterable[str]) -> dict[str, str]:

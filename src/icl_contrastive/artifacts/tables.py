@@ -164,7 +164,7 @@ MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
 
 def columns_of(name: str) -> dict[str, type]:
     """The columns of a table by its name below the folder of tables."""
-    return COLUMNS["trajectory" if name.startswith("trajectories/") else name]
+    return COLUMNS["trajectory" if name.startswith("trajectories/") else name.partition("/")[0]]
 
 
 @dataclass(frozen=True)

@@ -174,20 +174,44 @@ class Experiment:
         compared = ["controls"] if self.control_settings else []
         longer = ["training_length"] if self.long_settings else []
         trajectories = [f"trajectories/{cell}" for cell in self.trajectory_cells]
-        optional = [*measured, *families, *trained, *diagram, *compared, *longer, *trajectories]
+        curves = [
+            f"pretraining/{one}" for one in self.figures if "pretraining" in FIGURES[one].tables
+        ]
+        optional = [
+            *measured,
+            *families,
+            *trained,
+            *diagram,
+            *compared,
+            *longer,
+            *curves,
+            *trajectories,
+        ]
         return ["pretraining", "equivalence", *optional]
 
     def figure_table(self, figure: str, table: str) -> str:
         """Name of the table, below the folder of tables, that the figure reads as ``table``."""
-        return f"trajectories/{self.figure_cell(figure)}" if table == "trajectory" else table
+        if table == "trajectory":
+            return f"trajectories/{self.figure_cell(figure)}"
+        return f"pretraining/{figure}" if table == "pretraining" else table
 
-    def figure_models(self, name: str) -> set[str]:
-        """The kinds of model that a figure compares, and calls by their labels."""
+    def curve_cells(self, figure: str) -> list[Cell]:
+        """The cells whose learning curves a figure shows."""
+        part = self.figures[figure]
+        if figure == "multitask":
+            return [Cell(part[key], part["variant"]) for key in ("setting", "base")]
+        shown = {one.name for one in self.figure_variants(figure)}
+        return [
+            cell for cell in self.cells if cell.setting == part["setting"] and cell.variant in shown
+        ]
+
+    def figure_variants(self, name: str) -> list[NamedVariant]:
+        """The variants that a figure compares, and calls by their labels."""
         if name != "figure_5":
-            return set()
+            return []
         panels = [self.figures[name][key] for key in ("regularized", "augmented", "negative")]
         names = [one for panel in panels for place in panel.values() for one in as_list(place)]
-        return {one.model["model"] for name in names for one in self.named(name)}
+        return [one for name in names for one in self.named(name)]
 
     def named(self, name: str) -> list[NamedVariant]:
         """The variants that a name stands for: those of an entry, or one; empty if unknown."""
