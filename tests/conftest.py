@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 
 import pytest
 from filelock import FileLock
 
-from .project import SMOKE, Project
+from .project import ROOT, SMOKE, Project
 
 # A shell may have started the tests in the background, where Ctrl-C is ignored, also by what they
 # start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# All copies of the project that tests make are compiled once.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "src/icl_contrastive/training/__pycache__"))
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,14 @@ def test_code_is_compiled_once(program: Path, tmp_path: Path) -> None:
     assert first.stderr == second.stderr == ""
 
 
+def test_a_copy_elsewhere_is_not_compiled_again(program: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere" / program.name
+    copy.parent.mkdir()
+    copy.write_bytes(program.read_bytes())
+    for path, hits in ((program, "0\n"), (copy, "1\n")):
+        assert python(path, NUMBA_CACHE_DIR=str(tmp_path / "cache")).stdout == hits
+
+
 @pytest.mark.parametrize("given", ["/dev/null/cache", "/proc/cache"])
 def test_without_a_place_for_a_cache_there_is_none(program: Path, given: str) -> None:
     done = python(program, NUMBA_CACHE_DIR=given)

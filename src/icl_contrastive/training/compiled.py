@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.misc.appdirs import AppDirs
 
 log = logging.getLogger(__name__)
@@ -33,19 +33,14 @@ def jit(function: Any) -> Any:
     Sums keep their order: LLVM would choose between a reordered and a plain loop by where the
     arrays happen to lie in memory, and the same job would not give the same bytes again.
     """
-    elsewhere, disabled = config.CACHE_DIR, config.DISABLE_JIT
-    folder = cache_folder(elsewhere)
-    config.CACHE_DIR = str(folder or elsewhere)
-    config.DISABLE_JIT = 0
+    disabled, config.DISABLE_JIT = config.DISABLE_JIT, 0
     try:
         options: Any = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
         compiled: Any = numba.njit(**options)(function)
-        if folder is not None:
-            compiled._cache = _OptionalCache(function)  # type: ignore[no-untyped-call]  # noqa: SLF001
-    except (OSError, RuntimeError) as error:  # numba found no place beside that source
-        _tell(str(error))
     finally:
-        config.CACHE_DIR, config.DISABLE_JIT = elsewhere, disabled
+        config.DISABLE_JIT = disabled
+    if cache_folder(config.CACHE_DIR) is not None:
+        compiled._cache = _OptionalCache(function)  # type: ignore[no-untyped-call]  # noqa: SLF001
     return compiled
 
 
@@ -83,8 +78,34 @@ def _tell(why: str) -> None:
     )
 
 
+class _ByContents(_CacheLocator):
+    """Numba's own go by the place and the time of a source file, so that each copy compiles."""
+
+    def __init__(self, source: str) -> None:
+        self._source = Path(source)
+
+    @classmethod
+    def from_function(cls, function: Any, source: str) -> _ByContents:
+        return cls(source)
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder(config.CACHE_DIR))
+
+    def get_source_stamp(self) -> str:
+        return hashlib.sha256(self._source.read_bytes()).hexdigest()
+
+    def get_disambiguator(self) -> None:
+        return None
+
+
+class _Contents(CompileResultCacheImpl):
+    _locator_classes: ClassVar[Any] = [_ByContents]  # type: ignore[misc]
+
+
 class _OptionalCache(FunctionCache):
     """Numba's cache, without which compilation goes on where it is damaged or the disk full."""
+
+    _impl_class = _Contents
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
