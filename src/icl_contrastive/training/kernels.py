@@ -18,18 +18,16 @@ import numpy as np
 
 from icl_contrastive.training.compiled import jit
 from icl_contrastive.training.layout import SAFE, Array, Kernel, Mix, Workspace
-from icl_contrastive.training.simd import (
+from icl_contrastive.training.simd import splat, store, totals
+from icl_contrastive.training.tiles import (
     TILE,
     add_columns,
     exp_tile,
     fma_tiles,
     load_tile,
-    splat,
     splat_tile,
-    store,
     store_tile,
     subtract_tiles,
-    totals,
 )
 
 

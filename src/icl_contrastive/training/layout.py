@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from icl_contrastive.training.simd import TILE, VECTOR_BITS, lanes
+from icl_contrastive.training.simd import VECTOR_BITS, lanes
+from icl_contrastive.training.tiles import TILE
 
 if TYPE_CHECKING:
     from icl_contrastive.attention import Normalization

@@ -36,7 +36,8 @@ class Vector(types.Type):
         super().__init__(name=f"Vector({dtype}, {self.lanes})")
 
 
-def _ir_type(vector: Vector) -> ir.VectorType:
+def ir_type(vector: Vector) -> ir.VectorType:
+    """LLVM's type of a vector."""
     element = ir.FloatType() if vector.dtype.bitwidth == 32 else ir.DoubleType()
     return ir.VectorType(element, vector.lanes)
 
@@ -45,25 +46,28 @@ def _ir_type(vector: Vector) -> ir.VectorType:
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, frontend_type: Vector) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
-            manager, frontend_type, _ir_type(frontend_type)
+            manager, frontend_type, ir_type(frontend_type)
         )
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+def pointer_code(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    """LLVM code of a pointer to the vector at an index of an array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(
-        builder.gep(data, [index]), _ir_type(Vector(array_type.dtype)).as_pointer()
+        builder.gep(data, [index]), ir_type(Vector(array_type.dtype)).as_pointer()
     )
 
 
-def _splat(builder: Any, scalar: Any, kind: Any) -> Any:
+def splat_code(builder: Any, scalar: Any, kind: Any) -> Any:
+    """LLVM code of a vector whose entries are one scalar."""
     undefined = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
     mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
     return builder.shuffle_vector(first, undefined, mask)
 
 
-def _fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
+def fma_code(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """LLVM code of x y + z, rounded once."""
     kind = "f32" if isinstance(x.type.element, ir.FloatType) else "f64"
     function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
         builder.module,
@@ -80,7 +84,7 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         offset = context.cast(builder, args[1], signature.args[1], types.intp)
-        pointer = _pointer(context, builder, signature.args[0], args[0], offset)
+        pointer = pointer_code(context, builder, signature.args[0], args[0], offset)
         return builder.load(pointer, align=array.dtype.bitwidth // 8)
 
     return vector(array, index), generate
@@ -92,7 +96,7 @@ def store(typing_context: Any, array: Any, index: Any, vector: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         offset = context.cast(builder, args[1], signature.args[1], types.intp)
-        pointer = _pointer(context, builder, signature.args[0], args[0], offset)
+        pointer = pointer_code(context, builder, signature.args[0], args[0], offset)
         builder.store(args[2], pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -105,7 +109,7 @@ def splat(typing_context: Any, scalar: Any) -> Any:
     vector = Vector(scalar)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _splat(builder, args[0], _ir_type(vector))
+        return splat_code(builder, args[0], ir_type(vector))
 
     return vector(scalar), generate
 
@@ -115,7 +119,7 @@ def fma(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
     """x · y + z, rounded once."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _fma(builder, *args)
+        return fma_code(builder, *args)
 
     return x(x, y, z), generate
 
@@ -157,7 +161,7 @@ def inverse_root(typing_context: Any, x: Any) -> Any:
     return x(x), generate
 
 
-def _exp(builder: Any, x: Any) -> Any:
+def exp_code(builder: Any, x: Any) -> Any:
     """e^x by x = n ln 2 + r, |r| ≤ ln 2 / 2, and a polynomial for e^r."""
     kind = x.type
     if isinstance(kind.element, ir.FloatType):
@@ -177,13 +181,13 @@ def _exp(builder: Any, x: Any) -> Any:
     value = builder.select(builder.fcmp_ordered("<", x, constant(lowest)), constant(lowest), x)
     # The low bits of the sum with 1.5 · 2^mantissa + bias hold round(x / ln 2) + bias.
     magic = constant(1.5 * 2.0**mantissa + bias)
-    shifted = _fma(builder, value, constant(1 / math.log(2)), magic)
+    shifted = fma_code(builder, value, constant(1 / math.log(2)), magic)
     n = builder.fsub(shifted, magic)
     for part in logarithms:
-        value = _fma(builder, n, constant(-part), value)
+        value = fma_code(builder, n, constant(-part), value)
     *lower, series = map(constant, coefficients)
     for coefficient in reversed(lower):
-        series = _fma(builder, series, value, coefficient)
+        series = fma_code(builder, series, value, coefficient)
     integers = ir.VectorType(ir.IntType(VECTOR_BITS // kind.count), kind.count)
     exponent = builder.bitcast(shifted, integers)
     exponent = builder.shl(exponent, ir.Constant(integers, [mantissa] * kind.count))
@@ -198,7 +202,7 @@ def exp(typing_context: Any, x: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _exp(builder, *args)
+        return exp_code(builder, *args)
 
     return x(x), generate
 
@@ -233,7 +237,7 @@ def totals(typing_context: Any, array: Any, index: Any, stride: Any) -> Any:
         rows = []
         for row in range(vector.lanes):
             place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
-            pointer = _pointer(context, builder, signature.args[0], args[0], place)
+            pointer = pointer_code(context, builder, signature.args[0], args[0], place)
             rows.append(builder.load(pointer, align=array.dtype.bitwidth // 8))
 
         def halves(x: Any, y: Any, width: int) -> Any:
@@ -257,139 +261,3 @@ def totals(typing_context: Any, array: Any, index: Any, stride: Any) -> Any:
         return rows[0]
 
     return vector(array, index, stride), generate
-
-
-# Tiles: 4 × 4 vectors, which stay in registers. Their loops run here and leave straight code.
-
-TILE = 4
-
-
-def _tile(dtype: Any) -> types.UniTuple:
-    return types.UniTuple(Vector(dtype), TILE * TILE)  # type: ignore[no-untyped-call]
-
-
-def _unpack(builder: Any, tile: Any) -> list[Any]:
-    return cgutils.unpack_tuple(builder, tile)  # type: ignore[no-untyped-call, no-any-return]
-
-
-def _each(generate_entry: Any) -> Any:
-    """Code for a function of tiles that takes their entries one by one."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        rows = zip(*(_unpack(builder, tile) for tile in args), strict=True)
-        entries = [generate_entry(builder, *row) for row in rows]
-        return context.make_tuple(builder, signature.return_type, entries)
-
-    return generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def load_tile(
-    typing_context: Any, array: Any, index: Any, row_stride: Any, column_stride: Any
-) -> Any:
-    """Vectors at index + row · row_stride + column · column_stride, counted as in ``load``."""
-    tile = _tile(array.dtype)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        places = _places(context, builder, signature, args)
-        entries = [
-            builder.load(
-                _pointer(context, builder, signature.args[0], args[0], place),
-                align=array.dtype.bitwidth // 8,
-            )
-            for place in places
-        ]
-        return context.make_tuple(builder, tile, entries)
-
-    return tile(array, index, row_stride, column_stride), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def store_tile(
-    typing_context: Any, array: Any, index: Any, row_stride: Any, column_stride: Any, tile: Any
-) -> Any:
-    """Write a tile to where ``load_tile`` would read it."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        places = _places(context, builder, signature, args)
-        for place, entry in zip(places, _unpack(builder, args[4]), strict=True):
-            pointer = _pointer(context, builder, signature.args[0], args[0], place)
-            builder.store(entry, pointer, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, index, row_stride, column_stride, tile), generate
-
-
-def _places(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
-    index, row_stride, column_stride = (
-        context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2, 3)
-    )
-
-    def times(stride: Any, count: int) -> Any:
-        return builder.mul(stride, ir.Constant(stride.type, count))
-
-    return [
-        builder.add(builder.add(index, times(row_stride, row)), times(column_stride, column))
-        for row in range(TILE)
-        for column in range(TILE)
-    ]
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def splat_tile(typing_context: Any, array: Any, index: Any, row_stride: Any) -> Any:
-    """In row r of the tile, the entry at index + r · row_stride in every lane."""
-    tile = _tile(array.dtype)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        index, stride = (
-            context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2)
-        )
-        entries = []
-        for row in range(TILE):
-            place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
-            scalar = builder.load(builder.gep(data, [place]))
-            entries += [_splat(builder, scalar, _ir_type(tile.dtype))] * TILE
-        return context.make_tuple(builder, tile, entries)
-
-    return tile(array, index, row_stride), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def fma_tiles(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
-    """x · y + z, vector by vector."""
-    return x(x, y, z), _each(_fma)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def subtract_tiles(typing_context: Any, x: Any, y: Any) -> Any:
-    """x − y, vector by vector."""
-    return x(x, y), _each(lambda builder, x, y: builder.fsub(x, y))
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def exp_tile(typing_context: Any, x: Any) -> Any:
-    """e^x, see ``exp``."""
-    return x(x), _each(_exp)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def add_columns(typing_context: Any, array: Any, index: Any, row_stride: Any, tile: Any) -> Any:
-    """Add the sum of each row's vectors to the vector at index + row · row_stride."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        index, stride = (
-            context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2)
-        )
-        entries = _unpack(builder, args[3])
-        for row in range(TILE):
-            place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
-            pointer = _pointer(context, builder, signature.args[0], args[0], place)
-            first, second, third, last = entries[row * TILE : (row + 1) * TILE]
-            rest = builder.fadd(builder.fadd(first, second), builder.fadd(third, last))
-            width = array.dtype.bitwidth // 8
-            before = builder.load(pointer, align=width)
-            builder.store(builder.fadd(before, rest), pointer, align=width)
-        return context.get_dummy_value()
-
-    return types.void(array, index, row_stride, tile), generate

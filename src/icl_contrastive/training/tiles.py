@@ -1,0 +1,151 @@
+"""Tiles: 4 × 4 vectors, which stay in registers. Their loops run here and leave straight code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from icl_contrastive.training.simd import (
+    Vector,
+    exp_code,
+    fma_code,
+    intrinsic,
+    ir_type,
+    pointer_code,
+    splat_code,
+)
+
+TILE = 4
+
+
+def _tile(dtype: Any) -> types.UniTuple:
+    return types.UniTuple(Vector(dtype), TILE * TILE)  # type: ignore[no-untyped-call]
+
+
+def _unpack(builder: Any, tile: Any) -> list[Any]:
+    return cgutils.unpack_tuple(builder, tile)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _each(generate_entry: Any) -> Any:
+    """Code for a function of tiles that takes their entries one by one."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows = zip(*(_unpack(builder, tile) for tile in args), strict=True)
+        entries = [generate_entry(builder, *row) for row in rows]
+        return context.make_tuple(builder, signature.return_type, entries)
+
+    return generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_tile(
+    typing_context: Any, array: Any, index: Any, row_stride: Any, column_stride: Any
+) -> Any:
+    """Vectors at index + row · row_stride + column · column_stride, counted as in ``load``."""
+    tile = _tile(array.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        places = _places(context, builder, signature, args)
+        entries = [
+            builder.load(
+                pointer_code(context, builder, signature.args[0], args[0], place),
+                align=array.dtype.bitwidth // 8,
+            )
+            for place in places
+        ]
+        return context.make_tuple(builder, tile, entries)
+
+    return tile(array, index, row_stride, column_stride), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_tile(
+    typing_context: Any, array: Any, index: Any, row_stride: Any, column_stride: Any, tile: Any
+) -> Any:
+    """Write a tile to where ``load_tile`` would read it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        places = _places(context, builder, signature, args)
+        for place, entry in zip(places, _unpack(builder, args[4]), strict=True):
+            pointer = pointer_code(context, builder, signature.args[0], args[0], place)
+            builder.store(entry, pointer, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, index, row_stride, column_stride, tile), generate
+
+
+def _places(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
+    index, row_stride, column_stride = (
+        context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2, 3)
+    )
+
+    def times(stride: Any, count: int) -> Any:
+        return builder.mul(stride, ir.Constant(stride.type, count))
+
+    return [
+        builder.add(builder.add(index, times(row_stride, row)), times(column_stride, column))
+        for row in range(TILE)
+        for column in range(TILE)
+    ]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def splat_tile(typing_context: Any, array: Any, index: Any, row_stride: Any) -> Any:
+    """In row r of the tile, the entry at index + r · row_stride in every lane."""
+    tile = _tile(array.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        index, stride = (
+            context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2)
+        )
+        entries = []
+        for row in range(TILE):
+            place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
+            scalar = builder.load(builder.gep(data, [place]))
+            entries += [splat_code(builder, scalar, ir_type(tile.dtype))] * TILE
+        return context.make_tuple(builder, tile, entries)
+
+    return tile(array, index, row_stride), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fma_tiles(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
+    """x · y + z, vector by vector."""
+    return x(x, y, z), _each(fma_code)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def subtract_tiles(typing_context: Any, x: Any, y: Any) -> Any:
+    """x − y, vector by vector."""
+    return x(x, y), _each(lambda builder, x, y: builder.fsub(x, y))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def exp_tile(typing_context: Any, x: Any) -> Any:
+    """e^x, see ``exp``."""
+    return x(x), _each(exp_code)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add_columns(typing_context: Any, array: Any, index: Any, row_stride: Any, tile: Any) -> Any:
+    """Add the sum of each row's vectors to the vector at index + row · row_stride."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        index, stride = (
+            context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2)
+        )
+        entries = _unpack(builder, args[3])
+        for row in range(TILE):
+            place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
+            pointer = pointer_code(context, builder, signature.args[0], args[0], place)
+            first, second, third, last = entries[row * TILE : (row + 1) * TILE]
+            rest = builder.fadd(builder.fadd(first, second), builder.fadd(third, last))
+            width = array.dtype.bitwidth // 8
+            before = builder.load(pointer, align=width)
+            builder.store(builder.fadd(before, rest), pointer, align=width)
+        return context.get_dummy_value()
+
+    return types.void(array, index, row_stride, tile), generate
