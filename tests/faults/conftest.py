@@ -1,45 +1,14 @@
-"""The faults' rows, counted while their tests run."""
+"""Folders in which faults are made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ..project import Project
-from .rows import ROWS
 from .running import RUNNING, TARGETS, Folder
-
-Strike = Callable[..., None]
-
-PASSED = pytest.StashKey[bool]()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if call.when == "call":
-        item.stash[PASSED] = report.passed
-    return report
-
-
-@pytest.fixture
-def strike(request: pytest.FixtureRequest) -> Iterator[Strike]:
-    """Called once for every fault that is made; their number must be that of the row."""
-    marker = request.node.get_closest_marker("fault")
-    row = next(row for row in ROWS if row.fault == marker.args[0])
-    count = 0
-
-    def one() -> None:
-        nonlocal count
-        count += 1
-
-    yield one
-    if request.node.stash.get(PASSED, False):
-        assert count == row.times, f"{row.fault}: made {count} times, {row.times} in the table"
 
 
 @pytest.fixture(autouse=True)

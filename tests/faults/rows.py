@@ -1,4 +1,4 @@
-"""The table of faults in workflow/docs/faults.md: what each test here makes, and how often.
+"""The table of faults in workflow/docs/faults.md: what each test here makes.
 
 python -m tests.faults.rows    renews the table
 """
@@ -19,7 +19,6 @@ class Row:
     Attributes:
         fault: its name, by which a test says that it makes it.
         made: how.
-        times: how often the test makes it, which is counted.
         outcome: what happened.
         lost: beyond what was at work at that moment.
         test: where it is made, as pytest knows it.
@@ -27,14 +26,13 @@ class Row:
 
     fault: str
     made: str
-    times: int
     outcome: str
     lost: str
     test: str
 
     def __str__(self) -> str:
         link = f"[{Path(self.test.partition('::')[0]).stem}](../../{self.test.partition('::')[0]})"
-        cells = (f"{self.fault} ({link})", self.made, f"{self.times:,}", self.outcome, self.lost)
+        cells = (f"{self.fault} ({link})", self.made, self.outcome, self.lost)
         return f"| {' | '.join(cells)} |"
 
 
@@ -51,7 +49,6 @@ ROWS = [
         "SIGKILL of Snakemake",
         "while it builds the graph, while steps run, as jobs end, each with a random delay; its "
         "orphaned jobs are killed too, or left to end, or still at work during the next run",
-        12,
         "The folder is locked, and the next run says so. After `--unlock`, `--rerun-incomplete` "
         "goes on; in the end all artifacts are byte-identical to those of an undisturbed run.",
         NOTHING,
@@ -60,7 +57,6 @@ ROWS = [
     Row(
         "SIGKILL of a running job",
         "of the process that computes, as the kernel does when memory is short",
-        8,
         "Snakemake names the job and its log and ends when the others have; run again, it goes on "
         "to the same bytes. No lock, no partial artifact.",
         NOTHING,
@@ -70,7 +66,6 @@ ROWS = [
         "SIGKILL in the middle of a write",
         "of a program that writes as all steps do, without Snakemake: after 0, 1, 50, 99 and 100 % "
         "of the bytes, before the rename",
-        5,
         "The artifact is absent or the old one. A hidden file `.<name>.<random>.<suffix>` stays "
         "behind, which nothing reads and which may be deleted.",
         NOTHING,
@@ -80,7 +75,6 @@ ROWS = [
         "SIGINT (Ctrl-C)",
         "half of them to all processes, as a terminal does, half to Snakemake alone, which waits "
         "for its running jobs",
-        8,
         "Snakemake ends by itself, leaving no process and no lock; `--rerun-incomplete` goes on to "
         "the same bytes.",
         NOTHING,
@@ -89,7 +83,6 @@ ROWS = [
     Row(
         "Two Snakemakes in one folder",
         "a second one is started while jobs of the first run, with `--rerun-incomplete`",
-        2,
         "The second refuses: `LockException`, “make sure that no other Snakemake process is trying "
         "to create the same files” (without the option it may first name an artifact that the "
         "first is at). The first ends as if alone.",
@@ -99,7 +92,6 @@ ROWS = [
     Row(
         "A job that hangs",
         "a feature family of the user's that never returns",
-        2,
         "Snakemake waits, as nothing ends a slow job on one's own machine. The job's `log:` is "
         "named and says how far it came. Ctrl-C frees all: no process, no lock, no artifact of it.",
         NOTHING,
@@ -109,7 +101,6 @@ ROWS = [
         "A job over its time",
         "SIGTERM and SIGXCPU to the step, as batch systems send them, with `--retries`; SIGTERM "
         "without",
-        3,
         "With `--retries`, “Trying to restart job”, and the same bytes; without, as with SIGKILL "
         "of a job. On one's own machine nothing enforces `runtime`.",
         NOTHING,
@@ -118,7 +109,6 @@ ROWS = [
     Row(
         "A job of a cluster cancelled, over its time or over its memory",
         "scancel, a time limit and a process that is killed, on a real Slurm",
-        3,
         "Snakemake shows what became of it and tries it again, with more; the same bytes.",
         NOTHING,
         "tests/cluster/test_slurm.py::"
@@ -127,7 +117,6 @@ ROWS = [
     Row(
         "SIGKILL of Snakemake on a cluster",
         "while a job is at work there",
-        1,
         "The job goes on; cancelled by the name of the run, and after `--unlock`, the next run "
         "finishes ([clusters](clusters.md)).",
         NOTHING,
@@ -138,7 +127,6 @@ ROWS = [
         "A job over its memory",
         "an address space of 8 GiB, without Snakemake: too small for the data of a step, and for "
         "a tensor of torch in a program that is run as steps are",
-        2,
         "`error: out of memory (…); run fewer jobs at once or on a larger machine`, in one line, "
         "and no artifact.",
         NOTHING,
@@ -147,7 +135,6 @@ ROWS = [
     Row(
         "Disk full",
         "results on a file system of 64, then 300 KiB",
-        2,
         "`error: results/… cannot be written (… No space left on device …)` in the job's log; no "
         "partial artifact. With more room, the run goes on to the same bytes.",
         NOTHING,
@@ -156,7 +143,6 @@ ROWS = [
     Row(
         "A file over the quota",
         "a limit of 40 KiB per file",
-        1,
         "`error: results/… cannot be written (… File too large …)`; as with a full disk.",
         NOTHING,
         f"{RESOURCES}::test_a_file_over_the_quota",
@@ -164,7 +150,6 @@ ROWS = [
     Row(
         "Results that cannot be written to",
         "a read-only mount, with a figure's one file missing, then both",
-        2,
         "`Write-protected output files for rule …`, or, where none is there, Snakemake's own "
         "traceback that ends in `Read-only file system: 'results/…'`. No lock stays. What is made "
         "already is still up to date.",
@@ -174,7 +159,6 @@ ROWS = [
     Row(
         "A cut, a flipped bit or nothing at all in a safetensors file",
         "at random places of header and data of five artifacts, read without Snakemake",
-        400,
         "`error: results/… is damaged (…); delete it and run again to make it anew`: every one is "
         "found, since each file carries a checksum.",
         NOTHING,
@@ -183,7 +167,6 @@ ROWS = [
     Row(
         "A cut or nothing at all in a table",
         "at random places of five tables, but not at the end of a row; read without Snakemake",
-        200,
         "The same message: every one is found.",
         NOTHING,
         f"{DAMAGE}::test_cut_tables",
@@ -191,7 +174,6 @@ ROWS = [
     Row(
         "A table cut at the end of a row",
         "at random rows of five tables, read without Snakemake",
-        50,
         "What is left is a table, which whoever reads it takes for whole, as it has no checksum of "
         "its own. The check of `make verify` names every one, and so does that of the manifest's "
         "job, with which a whole run ends that makes anything of it.",
@@ -201,7 +183,6 @@ ROWS = [
     Row(
         "A flipped bit in a table",
         "at random places of five tables, read without Snakemake",
-        200,
         "Some are told by whoever reads the table; the others, such as a digit that became "
         "another, are not. The check of `make verify` names every one, and so does that of the "
         "manifest's job, with which a whole run ends that makes anything of it.",
@@ -212,7 +193,6 @@ ROWS = [
         "A cut, a flipped bit or nothing at all in config.yaml",
         "at random places of the project's own, not of the smoke configuration; checked and read "
         "as at the start of a run, without Snakemake",
-        80,
         "Mostly refused in words. What still makes sense is another experiment, or the same where "
         "only a comment is hit.",
         NOTHING,
@@ -221,7 +201,6 @@ ROWS = [
     Row(
         "A damaged artifact in the middle of the pipeline",
         "a flipped bit in data, an empty safetensors file, a cut table",
-        3,
         "What hangs on it fails and names it in its log; nothing is drawn. Deleted and run again, "
         "all artifacts have the same bytes.",
         NOTHING,
@@ -231,7 +210,6 @@ ROWS = [
         "An artifact of another kind given to a step",
         "steps and a figure, run without Snakemake, with data for weights, weights for data, one "
         "table for another, …",
-        26,
         "`error: … is of another kind or version: it has no 'W_Q', but …`, never a traceback.",
         NOTHING,
         f"{FOREIGN}::test_another_kind",
@@ -241,7 +219,6 @@ ROWS = [
         "given to steps and a figure without Snakemake: data of another seed or number of runs, a "
         "layer of another model, tensors without what made them or under other names, a table that "
         "lacks a column",
-        6,
         "`error: results/… was made with seed = 1, and the config now says 2023; delete it and run "
         "again …`, or the same for a column or name that is missing. No output.",
         NOTHING,
@@ -250,7 +227,6 @@ ROWS = [
     Row(
         "Divergence in training",
         "a learning rate of 10⁶, with `--keep-going`",
-        1,
         "`error: variant wild in setting n31: the training error of run 0 is not finite after "
         "epoch 1; lower the learning rate (now 1e+06)`. All that does not hang on it is made.",
         NOTHING,
@@ -259,7 +235,6 @@ ROWS = [
     Row(
         "Divergence in the descent of a regularized variant",
         "α = −10³⁰ and −10²⁰⁰ in the equivalence's step, run without Snakemake",
-        2,
         "`error: variant … in setting n15: the descent … of run 0 is not finite in epoch 1 …; "
         "lower the size of alpha …`.",
         NOTHING,
@@ -268,7 +243,6 @@ ROWS = [
     Row(
         "A figure deleted",
         "its PNG, another's PDF",
-        2,
         "One job: it is drawn again, with the same bytes.",
         NOTHING,
         f"{AROUND}::test_a_deleted_figure",
@@ -276,7 +250,6 @@ ROWS = [
     Row(
         "An artifact edited by hand",
         "numbers of a table",
-        1,
         "What hangs on it is made again, from the edited table; then the run ends with an error "
         "that names it: `changed since their jobs wrote them`. So does `make verify`. Deleted, it "
         "is made anew.",
@@ -286,7 +259,6 @@ ROWS = [
     Row(
         "Times of files in the past or the future",
         "of all results, by up to ten years",
-        3,
         "Nothing runs again: contents decide. But an edit that is dated back, as by `rsync -t` or "
         "`cp -p` from a backup, goes unnoticed by Snakemake. In results, `make verify` names it; "
         "after one of sources, `--forceall` is needed.",
@@ -297,7 +269,6 @@ ROWS = [
         "The clock put back between jobs",
         "as files show it: the times of all that is there are set ten years ahead of what is made "
         "from it",
-        2,
         "`Output results/… has older modification time than input results/…. This could indicate a "
         "clock skew problem`, says Snakemake, and removes that output. After "
         "`find results -exec touch {} +` the run goes on: only what was missing, the same bytes.",
@@ -307,7 +278,6 @@ ROWS = [
     Row(
         "Another locale and time zone",
         "C, POSIX without UTF-8; 14 hours ahead of UTC, 9 behind",
-        2,
         "The same bytes.",
         NOTHING,
         f"{AROUND}::test_locales",
@@ -315,7 +285,6 @@ ROWS = [
     Row(
         "A Turkish or German locale",
         "with their decimal commas; 5:45 ahead of UTC",
-        2,
         "The same bytes.",
         NOTHING,
         f"{AROUND}::test_locales_with_decimal_commas",
@@ -323,7 +292,6 @@ ROWS = [
     Row(
         "Spaces, quotes, unicode and shell code in the path",
         "of the project, and of the working folder",
-        2,
         "The same bytes, and nothing of it is run. Only `{` and `}` are refused, in words, as "
         "Snakemake cannot have them in the project's path.",
         NOTHING,
@@ -332,7 +300,6 @@ ROWS = [
     Row(
         "A relocated folder",
         "project and results moved, together",
-        1,
         "Nothing runs again. Nor where results lie outside the project, or below a folder of it as "
         "with `make smoke`, and either is moved or mounted elsewhere.",
         NOTHING,
@@ -341,13 +308,10 @@ ROWS = [
     Row(
         "Results without their `.snakemake`",
         "only `results/` taken along, and the seed changed",
-        1,
         "“11 jobs have missing provenance/metadata”, says Snakemake, and takes them as they are. "
         "A step refuses tensors (tables do not say what made them) where its slice of the config "
         "has a key of theirs that differs, as seed, runs, model and features: `error: results/… "
-        "was made with seed = 2023, and the config now says 1; delete it and run again …`. At the "
-        "end of a whole run the manifest's job names every artifact, tables too, whose log tells "
-        "of another config or code.",
+        "was made with seed = 2023, and the config now says 1; delete it and run again …`.",
         NOTHING,
         f"{FOREIGN}::test_results_without_their_record",
     ),
@@ -356,8 +320,8 @@ ROWS = [
 
 def table() -> str:
     """The rows as Markdown."""
-    head = ["| fault | how it is made | times | what happens | what is lost |"]
-    return "\n".join([*head, "|---|---|---|---|---|", *map(str, ROWS)]) + "\n"
+    head = ["| fault | how it is made | what happens | what is lost |"]
+    return "\n".join([*head, "|---|---|---|---|", *map(str, ROWS)]) + "\n"
 
 
 def page(text: str) -> str:

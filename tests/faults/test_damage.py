@@ -20,7 +20,6 @@ from icl_contrastive.artifacts.verify import verify
 from icl_contrastive.config import ConfigError, check_file, read_experiment
 
 from ..project import ROOT, Project
-from .conftest import Strike
 from .running import Folder
 
 ARTIFACTS = (
@@ -47,7 +46,7 @@ def flipped(whole: bytes, position: int, bit: int) -> bytes:
 
 
 @pytest.mark.fault("A cut, a flipped bit or nothing at all in a safetensors file")
-def test_damaged_tensors(smoke: Project, tmp_path: Path, strike: Strike) -> None:
+def test_damaged_tensors(smoke: Project, tmp_path: Path) -> None:
     for artifact in ARTIFACTS:
         whole = (smoke.root / "results" / artifact).read_bytes()
         damages = [whole[:cut] for cut in positions(len(whole), 19, 1)] + [b""]
@@ -57,11 +56,10 @@ def test_damaged_tensors(smoke: Project, tmp_path: Path, strike: Strike) -> None
             path.write_bytes(damage)
             with pytest.raises(DamagedArtifactError, match=r"x\.safetensors is damaged.*run again"):
                 load_tensors(path)
-            strike()
 
 
 @pytest.mark.fault("A cut or nothing at all in a table")
-def test_cut_tables(smoke: Project, tmp_path: Path, strike: Strike) -> None:
+def test_cut_tables(smoke: Project, tmp_path: Path) -> None:
     """Anywhere but at the end of a row."""
     for name in TABLES:
         whole = (smoke.root / "results/tables" / f"{name}.csv").read_bytes()
@@ -71,7 +69,6 @@ def test_cut_tables(smoke: Project, tmp_path: Path, strike: Strike) -> None:
             path.write_bytes(damage)
             with pytest.raises(DamagedArtifactError, match=r"x\.csv is damaged.*run again"):
                 load_table(path)
-            strike()
 
 
 @pytest.fixture
@@ -94,7 +91,7 @@ def put(smoke: Project, listed: Path, name: str, contents: bytes) -> Path:
 
 
 @pytest.mark.fault("A table cut at the end of a row")
-def test_tables_without_their_last_rows(smoke: Project, listed: Path, strike: Strike) -> None:
+def test_tables_without_their_last_rows(smoke: Project, listed: Path) -> None:
     rng = random.Random(8)
     for name in TABLES:
         whole = (smoke.root / "results/tables" / f"{name}.csv").read_bytes()
@@ -102,12 +99,11 @@ def test_tables_without_their_last_rows(smoke: Project, listed: Path, strike: St
         for count in rng.choices(range(2, len(rows)), k=10):  # the header and one row or more
             path = put(smoke, listed, name, b"".join(rows[:count]))
             assert len(load_table(path)) < len(rows) - 1
-            strike()
             path.unlink()
 
 
 @pytest.mark.fault("A flipped bit in a table")
-def test_flipped_bits_in_tables(smoke: Project, listed: Path, strike: Strike) -> None:
+def test_flipped_bits_in_tables(smoke: Project, listed: Path) -> None:
     """Found, or a table with another field, as an edit by hand would leave it."""
     found = unseen = 0
     for name in TABLES:
@@ -122,14 +118,13 @@ def test_flipped_bits_in_tables(smoke: Project, listed: Path, strike: Strike) ->
             else:
                 assert not table.equals(right)
                 unseen += 1
-            strike()
             damaged.unlink()
     assert found
     assert unseen
 
 
 @pytest.mark.fault("A cut, a flipped bit or nothing at all in config.yaml")
-def test_damaged_config(tmp_path: Path, strike: Strike) -> None:
+def test_damaged_config(tmp_path: Path) -> None:
     """Either refused in words, or a sound config, which is another experiment's."""
     whole = (ROOT / "config.yaml").read_bytes()
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
@@ -149,7 +144,6 @@ def test_damaged_config(tmp_path: Path, strike: Strike) -> None:
             lines += error.problems
         else:
             changed += experiment.config != right
-        strike()
     assert refused > changed  # and the rest was in comments
     assert refused > len(damages) / 2
     assert all(": " in line for line in lines)
@@ -169,7 +163,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.fault("A damaged artifact in the middle of the pipeline")
-def test_damage_in_the_middle(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_damage_in_the_middle(finished: Folder, whole: Folder) -> None:
     """What hangs on it is told what to do; doing it gives the same bytes."""
     for artifact, damage, target in (
         ("data/n31.safetensors", flip, "results/pretrained/n31/softmax.safetensors"),
@@ -178,7 +172,6 @@ def test_damage_in_the_middle(finished: Folder, whole: Folder, strike: Strike) -
     ):
         path = finished.path(artifact)
         damage(path)
-        strike()
         run = finished.run(target)
         assert run.process.returncode == 1
         log = "".join(p.read_text("utf-8") for p in finished.path("logs").rglob("*.log"))

@@ -21,7 +21,6 @@ from icl_contrastive.artifacts.files import load_tensors, save_tensors
 from icl_contrastive.config import Experiment, jobs, read_experiment
 
 from ..project import ROOT, Project
-from .conftest import Strike
 from .running import TARGETS, Folder
 
 
@@ -52,9 +51,7 @@ def error_of(module: str, config: str = "{}", **paths: Any) -> str:
 
 
 @pytest.mark.fault("An artifact of another kind given to a step")
-def test_another_kind(
-    smoke: Project, experiment: Experiment, tmp_path: Path, strike: Strike
-) -> None:
+def test_another_kind(smoke: Project, experiment: Experiment, tmp_path: Path) -> None:
     results = smoke.root / "results"
     data, pretrained = (
         results / "data/n15.safetensors",
@@ -134,7 +131,6 @@ def test_another_kind(
     ]
     for module, config, paths, wrong in cases:
         message = error_of(module, config, **paths)
-        strike()
         assert message.startswith("error: "), (module, message)
         assert str(wrong) in message
         assert re.search("of another kind or version|different columns|is damaged", message)
@@ -163,9 +159,7 @@ def without_column(path: Path) -> None:
 
 
 @pytest.mark.fault("Old results, of another version or config")
-def test_old_results(
-    smoke: Project, experiment: Experiment, tmp_path: Path, strike: Strike
-) -> None:
+def test_old_results(smoke: Project, experiment: Experiment, tmp_path: Path) -> None:
     """The way of each into what hangs on it is barred."""
     results, x, y = smoke.root / "results", tmp_path / "x", tmp_path / "y"
     data = results / "data/n15.safetensors"
@@ -197,7 +191,6 @@ def test_old_results(
         shutil.copy(results / artifact, old)
         age(old)
         error = error_of(module, config, **{option: old}, **others)
-        strike()
         assert error.startswith(f"error: {old} ")
         assert message in error
         assert "run again" in error
@@ -206,12 +199,11 @@ def test_old_results(
 
 
 @pytest.mark.fault("Results without their `.snakemake`")
-def test_results_without_their_record(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_results_without_their_record(finished: Folder, whole: Folder) -> None:
     shutil.rmtree(finished.root / ".snakemake")
     other_seed = finished.root / "seed.yaml"
     other_seed.write_text("seed: 1\n", encoding="utf-8")
     plan = finished.make(*TARGETS, "--dry-run", config=(other_seed,))
-    strike()
     assert "jobs have missing provenance/metadata" in plan
     trained = "pretrained/n31/softmax.safetensors"
     finished.path(trained).unlink()
@@ -223,7 +215,7 @@ def test_results_without_their_record(finished: Folder, whole: Folder, strike: S
 
 
 @pytest.mark.fault("Divergence in training")
-def test_divergence_in_training(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_divergence_in_training(finished: Folder, whole: Folder) -> None:
     """With --keep-going the others go on: nothing that does not hang on it is lost."""
     config = finished.root / "wild.yaml"
     wild = {"model": "softmax", "learning_rate": 1e6, "settings": ["n31"]}
@@ -233,7 +225,6 @@ def test_divergence_in_training(finished: Folder, whole: Folder, strike: Strike)
     run = finished.run(
         "results/equivalence/n31/wild.csv", *TARGETS, "--keep-going", config=(config,)
     )
-    strike()
     assert run.process.returncode == 1
     assert re.search(
         r"error: variant wild in setting n31: the training error of run \d is not finite after "
@@ -244,9 +235,7 @@ def test_divergence_in_training(finished: Folder, whole: Folder, strike: Strike)
 
 
 @pytest.mark.fault("Divergence in the descent of a regularized variant")
-def test_divergence_in_a_descent(
-    smoke: Project, experiment: Experiment, tmp_path: Path, strike: Strike
-) -> None:
+def test_divergence_in_a_descent(smoke: Project, experiment: Experiment, tmp_path: Path) -> None:
     results = smoke.root / "results"
     variant = "regularized_eq14_alpha0.01"
     trained = tmp_path / "trained.safetensors"
@@ -263,7 +252,6 @@ def test_divergence_in_a_descent(
             table=tmp_path / "x.csv",
             trajectory=tmp_path / "x.safetensors",
         )
-        strike()
         for part in (variant, "setting n15", "run 0", f"epoch {epoch} ", f"alpha (now {alpha})"):
             assert part in message, message
         assert [path.name for path in tmp_path.iterdir()] == ["trained.safetensors"]

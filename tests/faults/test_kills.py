@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Strike
 from .running import TARGETS, Folder, Running
 
 RESUME = "--rerun-incomplete"
@@ -51,7 +50,7 @@ def rounds(fresh: Folder, whole: Folder, *seeds: int) -> Iterator[random.Random]
 
 
 @pytest.mark.fault("SIGKILL of Snakemake")
-def test_sigkill_of_snakemake(fresh: Folder, whole: Folder, strike: Strike) -> None:
+def test_sigkill_of_snakemake(fresh: Folder, whole: Folder) -> None:
     what_of_orphans = refusals = 0
     for rng in rounds(fresh, whole, 1, 2):
         for moment in MOMENTS:
@@ -59,7 +58,6 @@ def test_sigkill_of_snakemake(fresh: Folder, whole: Folder, strike: Strike) -> N
             run.wait_for(partial(moment, run), moment.__name__)
             time.sleep(rng.random())
             run.process.kill()
-            strike()
             run.wait()
             assert run.process.returncode == -signal.SIGKILL
             if what_of_orphans == 0:
@@ -80,14 +78,13 @@ def test_sigkill_of_snakemake(fresh: Folder, whole: Folder, strike: Strike) -> N
 
 
 @pytest.mark.fault("SIGKILL of a running job")
-def test_sigkill_of_a_step(fresh: Folder, whole: Folder, strike: Strike) -> None:
+def test_sigkill_of_a_step(fresh: Folder, whole: Folder) -> None:
     for rng in rounds(fresh, whole, 3, 4):
         for moment in (step, step_after_an_end, step, step_after_an_end):
             run = fresh.start(*TARGETS)
             run.wait_for(partial(moment, run), moment.__name__)
             time.sleep(rng.random() / 2)
             run.wait_for(run.kill_a_step, "step")
-            strike()
             run.wait()
             assert run.process.returncode == 1
             assert "Error in rule" in run.output
@@ -96,7 +93,7 @@ def test_sigkill_of_a_step(fresh: Folder, whole: Folder, strike: Strike) -> None
 
 
 @pytest.mark.fault("SIGINT (Ctrl-C)")
-def test_sigint(fresh: Folder, whole: Folder, strike: Strike) -> None:
+def test_sigint(fresh: Folder, whole: Folder) -> None:
     for rng in rounds(fresh, whole, 5, 6):
         for number, moment in enumerate((step, first_end, step, step_after_an_end)):
             run = fresh.start(*TARGETS, RESUME)
@@ -106,7 +103,6 @@ def test_sigint(fresh: Folder, whole: Folder, strike: Strike) -> None:
                 run.process.send_signal(signal.SIGINT)  # to Snakemake alone: it waits for its jobs
             else:
                 run.interrupt()
-            strike()
             run.wait()
             assert run.process.returncode == 1
             assert "Traceback" not in run.output
@@ -132,7 +128,7 @@ write_atomically(target, write)
 
 
 @pytest.mark.fault("SIGKILL in the middle of a write")
-def test_sigkill_in_a_write(fresh: Folder, tmp_path: Path, strike: Strike) -> None:
+def test_sigkill_in_a_write(fresh: Folder, tmp_path: Path) -> None:
     target = tmp_path / "artifact.csv"
     command = [sys.executable, "-c", WRITER, str(target)]
     environment = os.environ | {"PYTHONPATH": str(fresh.project.root / "src")}
@@ -144,7 +140,6 @@ def test_sigkill_in_a_write(fresh: Folder, tmp_path: Path, strike: Strike) -> No
             assert process.stdout is not None
             assert process.stdout.readline() == b"struck me\n"
             process.kill()
-            strike()
         assert (target.read_bytes() if target.exists() else None) == before
         subprocess.run([*command, "0", "0"], env=environment, check=True, capture_output=True)
         before = target.read_bytes()
@@ -158,13 +153,12 @@ def test_sigkill_in_a_write(fresh: Folder, tmp_path: Path, strike: Strike) -> No
 
 
 @pytest.mark.fault("Two Snakemakes in one folder")
-def test_two_snakemakes(fresh: Folder, whole: Folder, strike: Strike) -> None:
+def test_two_snakemakes(fresh: Folder, whole: Folder) -> None:
     first = fresh.start(*TARGETS)
     for _ in range(2):
         first.wait_for(partial(step, first), "step")
         # Without this option it may be an unfinished artifact of the first that it refuses first.
         second = fresh.run(*TARGETS, RESUME)
-        strike()
         assert second.process.returncode != 0
         assert "LockException" in second.output
         assert "no other Snakemake process is trying to create" in second.output
@@ -193,7 +187,7 @@ variants:
 
 
 @pytest.mark.fault("A job that hangs")
-def test_a_job_that_hangs(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_a_job_that_hangs(finished: Folder, whole: Folder) -> None:
     finished.path("data/n31.safetensors").touch()
     (finished.root / "hanging.py").write_text(HANGING, encoding="utf-8")
     config = finished.root / "hanging.yaml"
@@ -202,7 +196,6 @@ def test_a_job_that_hangs(finished: Folder, whole: Folder, strike: Strike) -> No
     for _ in range(2):
         run = finished.start(target, RESUME, config=(config,))
         run.wait_for((finished.root / "hangs").exists, "hanging job")
-        strike()
         assert "results/logs/pretrained/n31/hanging.log" in run.output  # where to look
         run.interrupt()
         run.wait()
@@ -216,7 +209,7 @@ def test_a_job_that_hangs(finished: Folder, whole: Folder, strike: Strike) -> No
 
 
 @pytest.mark.fault("A job over its time")
-def test_a_job_over_its_time(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_a_job_over_its_time(finished: Folder, whole: Folder) -> None:
     """As batch systems end it; the profiles for them try again with more time."""
     artifact = "approximation/n31.csv"
     for sent, retries in ((signal.SIGTERM, 1), (signal.SIGXCPU, 1), (signal.SIGTERM, 0)):
@@ -224,7 +217,6 @@ def test_a_job_over_its_time(finished: Folder, whole: Folder, strike: Strike) ->
         run = finished.start(f"results/{artifact}", "--retries", str(retries))
         run.wait_for(partial(step, run), "step")
         run.steps()[0].send_signal(sent)
-        strike()
         run.wait()
         if retries:
             assert run.process.returncode == 0

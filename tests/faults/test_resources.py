@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Strike
 from .running import TARGETS, Folder
 
 RESUME = "--rerun-incomplete"
@@ -41,14 +40,13 @@ def mounted(root: Path, *arguments: str | Path) -> Iterator[None]:
 
 
 @pytest.mark.fault("Disk full")
-def test_disk_full(fresh: Folder, whole: Folder, strike: Strike) -> None:
+def test_disk_full(fresh: Folder, whole: Folder) -> None:
     size = sum(map(len, whole.artifacts.values()))
     assert size > 400_000
     with mounted(fresh.path(""), "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         for kilobytes in (64, 300):
             mount("-o", f"remount,size={kilobytes}k", fresh.path(""))
             run = fresh.run(*TARGETS)
-            strike()
             assert run.process.returncode == 1
             said = run.output + logs(fresh)
             assert re.search(
@@ -66,13 +64,12 @@ def logs(folder: Folder) -> str:
 
 
 @pytest.mark.fault("A file over the quota")
-def test_a_file_over_the_quota(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_a_file_over_the_quota(finished: Folder, whole: Folder) -> None:
     table, figure = "tables/matrices.csv", "figures/figure_6.png"
     assert len(whole.artifacts[table]) > 40 * 1024
     for name in (table, figure):
         finished.path(name).unlink()
     run = finished.run(*whole.targets, wrapper=("bash", "-c", 'ulimit -f 40; exec "$@"', "bash"))
-    strike()
     assert run.process.returncode == 1
     said = run.output + logs(finished)
     assert f"error: results/{table} cannot be written (File too large)" in said
@@ -83,14 +80,13 @@ def test_a_file_over_the_quota(finished: Folder, whole: Folder, strike: Strike) 
 
 
 @pytest.mark.fault("Results that cannot be written to")
-def test_read_only_results(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_read_only_results(finished: Folder, whole: Folder) -> None:
     results = finished.path("")
     finished.path("figures/figure_8.png").unlink()
     with mounted(results, "--bind", results):
         mount("-o", "remount,ro,bind", results)
         assert "Nothing to be done" in finished.make("figure_6")
         run = finished.run(*TARGETS)
-        strike()
         assert run.process.returncode == 1
         assert "Write-protected output files" in run.output
         assert "results/figures/figure_8.pdf" in run.output
@@ -98,7 +94,6 @@ def test_read_only_results(finished: Folder, whole: Folder, strike: Strike) -> N
     with mounted(results, "--bind", results):
         mount("-o", "remount,ro,bind", results)
         run = finished.run(*TARGETS)
-        strike()
         assert run.process.returncode == 1
         assert "Read-only file system" in run.output
         assert finished.locks == []
@@ -135,14 +130,13 @@ run_step(main)
 
 
 @pytest.mark.fault("A job over its memory")
-def test_a_job_over_its_memory(fresh: Folder, tmp_path: Path, strike: Strike) -> None:
+def test_a_job_over_its_memory(fresh: Folder, tmp_path: Path) -> None:
     shape = {"setting": "n15", "demonstrations": 15, "d_x": 11, "d_y": 1, "tasks": "shared"}
     config = shape | {"seed": 1, "runs": 1, "prompts": 10, "test_prompts": 10**9}
     output = tmp_path / "x.safetensors"
     step = ("-m", "icl_contrastive.steps.data", "--config", json.dumps(config), "--output", output)
     for command in (tuple(map(str, step)), ("-c", TORCH)):
         done = python(fresh, *command, RLIMIT_AS=8 * 2**30)
-        strike()
         assert done.returncode == 1
         assert done.stderr.startswith("error: out of memory (")
         assert "run fewer jobs at once or on a larger machine" in done.stderr

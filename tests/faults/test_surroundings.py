@@ -14,17 +14,15 @@ import pytest
 
 from icl_contrastive.artifacts.verify import verify
 
-from .conftest import Strike
 from .running import Folder
 
 DECADE = 10 * 365 * 24 * 3600
 
 
 @pytest.mark.fault("A figure deleted")
-def test_a_deleted_figure(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_a_deleted_figure(finished: Folder, whole: Folder) -> None:
     for name in ("figure_8.png", "figure_6.pdf"):
         finished.path(f"figures/{name}").unlink()
-        strike()
         output = finished.make(*whole.targets)
         assert "1 of 1 steps (100%) done" in output
         assert f"rule {Path(name).stem}:" in output
@@ -32,13 +30,12 @@ def test_a_deleted_figure(finished: Folder, whole: Folder, strike: Strike) -> No
 
 
 @pytest.mark.fault("Times of files in the past or the future")
-def test_times_of_files(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_times_of_files(finished: Folder, whole: Folder) -> None:
     rng = random.Random(7)
     for _ in range(3):
         for path in finished.path("").rglob("*"):
             then = time.time() + rng.uniform(-DECADE, DECADE)
             os.utime(path, (then, then))
-        strike()
         assert finished.outdated(*whole.targets) == []
     finished.path("figures/figure_8.png").unlink()
     assert "1 of 1 steps (100%) done" in finished.make(*whole.targets)
@@ -56,14 +53,13 @@ def test_times_of_files(finished: Folder, whole: Folder, strike: Strike) -> None
 
 
 @pytest.mark.fault("The clock put back between jobs")
-def test_the_clock_put_back(finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_the_clock_put_back(finished: Folder, whole: Folder) -> None:
     """All that was there is from the future when what hangs on it is made."""
     for artifact in ("figures/figure_8.png", "tables/matrices.csv"):
         for path in finished.path("").rglob("*"):
             os.utime(path, (time.time() + DECADE,) * 2)
         finished.path(artifact).unlink()
         run = finished.run(*whole.targets)
-        strike()
         assert run.process.returncode == 1
         assert "This could indicate a clock skew problem" in run.output
         finished.holds_nothing_but(whole)
@@ -89,22 +85,18 @@ def probe(environment: dict[str, str]) -> str:
 
 
 @pytest.mark.fault("Another locale and time zone")
-def test_locales(fresh: Folder, finished: Folder, whole: Folder, strike: Strike) -> None:
+def test_locales(fresh: Folder, finished: Folder, whole: Folder) -> None:
     everywhere = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "TZ": "<-09>9"}
     assert probe(everywhere) == ". ascii -9.0\n"
-    strike()
     fresh.make("figure_8", environment=everywhere)
     fresh.holds_nothing_but(whole)
     the_last_steps = {"LC_ALL": "C", "TZ": "<+14>-14"}
     assert probe(the_last_steps).endswith(" 14.0\n")
-    strike()
     redrawn(finished, whole, the_last_steps)
 
 
 @pytest.mark.fault("A Turkish or German locale")
-def test_locales_with_decimal_commas(
-    finished: Folder, whole: Folder, tmp_path: Path, strike: Strike
-) -> None:
+def test_locales_with_decimal_commas(finished: Folder, whole: Folder, tmp_path: Path) -> None:
     for name in ("tr_TR", "de_DE"):
         environment = {"LC_ALL": f"{name}.UTF-8", "LOCPATH": str(tmp_path), "TZ": "<+0545>-5:45"}
         compiled = tmp_path / f"{name}.UTF-8"
@@ -115,7 +107,6 @@ def test_locales_with_decimal_commas(
         except (OSError, subprocess.CalledProcessError) as error:
             pytest.skip(f"needs localedef and the sources of locales: {error}")
         assert probe(environment) == ", utf-8 5.75\n"
-        strike()
         redrawn(finished, whole, environment)
 
 

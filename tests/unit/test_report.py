@@ -7,7 +7,6 @@ import hashlib
 import html
 import json
 import re
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -365,11 +364,8 @@ def test_contradictions_of_an_empty_run(results: Results) -> None:
 # Provenance
 
 
-def test_checksums_are_those_of_sha256sum(results: Results, tmp_path: Path) -> None:
+def test_the_page_knows_what_made_the_run(results: Results) -> None:
     found = provenance(results)
-    sums = tmp_path / "SHA256SUMS"
-    sums.write_text("".join(f"{digest}  {path}\n" for path, digest in found.checksums.items()))
-    subprocess.run(["sha256sum", "--check", "--quiet", sums], check=True)
     assert (found.jobs, found.job_seconds) == (1, 61.5)
     assert found.versions.keys() >= {"Python", "numpy", "snakemake"}
     assert yaml.safe_load(found.config) == results.experiment.config

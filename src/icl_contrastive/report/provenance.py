@@ -1,4 +1,4 @@
-"""Where a run's results come from: code, config, libraries, machine, time, and what came out.
+"""Where a run's results come from: code, config, libraries, time.
 
 This is the one part of the project whose output differs between two equal runs; it enters the
 report page and no other artifact.
@@ -6,8 +6,6 @@ report page and no other artifact.
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ from typing import Any
 
 import yaml
 
-from icl_contrastive.artifacts.checksum import sha256
 from icl_contrastive.artifacts.origin import LIBRARIES, versions
 
 _OF_THE_PAGE = ("snakemake", "jinja2", "docutils")
@@ -34,9 +31,7 @@ class Provenance:
         started, finished: when the first and the last artifact were written.
         job_seconds: time of all jobs together, by their benchmarks; None if there are none.
         jobs: how many jobs that is.
-        machine: property and value.
         versions: library and version.
-        checksums: artifact and SHA-256, in the order of the paths.
         config: the config with all defaults, YAML.
     """
 
@@ -47,9 +42,7 @@ class Provenance:
     finished: datetime
     job_seconds: float | None
     jobs: int
-    machine: dict[str, str]
     versions: dict[str, str]
-    checksums: dict[str, str]
     config: str
     seed: int
 
@@ -57,9 +50,8 @@ class Provenance:
 def trace(
     artifacts: Iterable[Path], benchmarks: Path, source: Path, config: Mapping[str, Any]
 ) -> Provenance:
-    """Look at the artifacts, the folder of benchmarks, the source's repository and this machine."""
-    paths = sorted(artifacts)
-    times = [path.stat().st_mtime for path in paths]
+    """Look at the artifacts, the folder of benchmarks, the source's repository."""
+    times = [path.stat().st_mtime for path in artifacts]
     seconds = [job_seconds(path) for path in sorted(benchmarks.rglob("*.tsv"))]
     commit = _git(source, "rev-parse", "HEAD")
     return Provenance(
@@ -70,9 +62,7 @@ def trace(
         finished=datetime.fromtimestamp(max(times), UTC),
         job_seconds=sum(seconds) if seconds else None,
         jobs=len(seconds),
-        machine=_machine(),
         versions=versions([*LIBRARIES, *_OF_THE_PAGE]),
-        checksums={str(path): sha256(path) for path in paths},
         config=yaml.safe_dump(dict(config), sort_keys=False, default_flow_style=None, width=100),
         seed=config["seed"],
     )
@@ -96,31 +86,3 @@ def _git(folder: Path, *arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
-
-
-def _machine() -> dict[str, str]:
-    """Properties that bear on speed and rounding; nothing that names the machine."""
-    facts = {
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": str(os.cpu_count() or ""),
-        "memory": _memory(),
-    }
-    return {name: value for name, value in facts.items() if value}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def _memory() -> str:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return ""
-    return f"{size / 2**30:.0f} GiB"
