@@ -61,7 +61,7 @@ FROM_TORCH := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nv
     nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 \
     nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-COMPILE := uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+COMPILE := uv pip compile pyproject.toml --extra pipeline --extra dev --universal --python-version 3.11 --upgrade \
     --no-annotate --no-header --no-emit-index-url
 
 # pip takes hashes for all packages of a file or for none, and torch's differ between its builds.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from icl_contrastive.descent import descend
     from icl_contrastive.dual import DualProblem, dual_problem
-    from icl_contrastive.features import Family, build_family
+    from icl_contrastive.features import Family, Statistics, build_family
     from icl_contrastive.features.base import ExponentialFeatures
     from icl_contrastive.kernel_dual import (
         Equivalence,
@@ -43,6 +43,7 @@ _HOME = {
     "Family": "features",
     "Requirements": "requirements",
     "SoftmaxProblem": "kernel_dual",
+    "Statistics": "features",
     "Variant": "variants.base",
     "Weights": "attention",
     "approximation_errors": "analysis.estimates",
@@ -70,6 +71,7 @@ __all__ = [
     "Family",
     "Requirements",
     "SoftmaxProblem",
+    "Statistics",
     "Variant",
     "Weights",
     "approximation_errors",

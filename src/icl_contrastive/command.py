@@ -77,6 +77,7 @@ def run_step(
     many: str | None = None,
     options: Sequence[str] = (),
     argv: Sequence[str] | None = None,
+    of: Callable[..., Any] | None = None,
 ) -> None:
     """Parse the arguments, log to standard error, and report an error as one message.
 
@@ -86,11 +87,14 @@ def run_step(
         many: name of a required option that takes one path or more.
         options: names of required options that take a word.
         argv: the arguments, by default the program's.
+        of: a function of the module that is run, by default ``main``.
     """
+    of = of or main
+    module = of.__globals__["__spec__"].name
     # An argument may be at most 128 KiB long; @file takes them from a file, one on a line.
     parser = argparse.ArgumentParser(
-        prog=f"python -m {main.__module__}",
-        description=(sys.modules[main.__module__].__doc__ or "").partition("\n")[0],
+        prog=f"python -m {module}",
+        description=(of.__globals__["__doc__"] or "").partition("\n")[0],
         fromfile_prefix_chars="@",
     )
     parser.add_argument("--config", default="{}", metavar="JSON", help="slice of the config")
@@ -110,7 +114,7 @@ def run_step(
         prefix = "%(asctime)s " + (f"{cell}: ".replace("%", "%%") if cell else "")
         logging.basicConfig(level=logging.INFO, format=prefix + "%(message)s", stream=sys.stderr)
         main(arguments, config)
-        log.info(record(main.__module__.partition(".")[2], config, arguments.code))
+        log.info(record(module.partition(".")[2], config, arguments.code))
     except (StepError, ArtifactError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
     except (MemoryError, RuntimeError) as error:

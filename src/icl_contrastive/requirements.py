@@ -17,11 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 
 from icl_contrastive.attention import kernel_attention
@@ -30,6 +30,7 @@ from icl_contrastive.heads import Heads, read_heads
 from icl_contrastive.streams import stream
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor
 
     from icl_contrastive.features import Family
@@ -49,25 +50,40 @@ class Requirements:
     Attributes:
         matrix: what is within the tolerance, ``attention`` or ``output``.
         tolerance: the relative error allowed, a root mean square over draws.
-        table: a row for each head (its position in the flattened leading axes), family and
+        rows: one for each head (its position in the flattened leading axes), family and
             projection. ``log10_predicted`` is d_r by the closed forms. Draws of ``drawn`` features
             had ``error``, from ``error_low`` to ``error_high`` (95 %). Where the prediction or the
             tolerance was within reach, ``log10_measured``, ``log10_low`` and ``log10_high`` are the
             d_r that follow from these; elsewhere NaN.
-        squares: the reason. By head the 10 %, 50 % and 90 % quantiles of ‖k + q‖² and ‖k − q‖² over
-            the pairs that attend: columns ``sum_low``, ``sum``, ``sum_high``, ``difference_low`` …
+        reasons: by head the 10 %, 50 % and 90 % quantiles of ‖k + q‖² and ‖k − q‖² over the pairs
+            that attend: ``sum_low``, ``sum``, ``sum_high``, ``difference_low`` …
     """
 
     matrix: Literal["attention", "output"]
     tolerance: float
-    table: pd.DataFrame
-    squares: pd.DataFrame
+    rows: list[dict[str, Any]]
+    reasons: list[dict[str, Any]]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows as a table of pandas, which must be installed."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+    @property
+    def squares(self) -> pd.DataFrame:
+        """The reasons likewise."""
+        import pandas as pd
+
+        return pd.DataFrame(self.reasons)
 
     def __str__(self) -> str:
         lines = [f"Features for a relative error of {self.tolerance:g} of the {self.matrix}:"]
-        for row in self.squares.itertuples():
-            lines += ["", _reason(row), _HEADING]
-            lines += [_line(one) for one in self.table[self.table["head"] == row.head].itertuples()]
+        for reason in self.reasons:
+            lines += ["", _reason(SimpleNamespace(**reason)), _HEADING]
+            own = [row for row in self.rows if row["head"] == reason["head"]]
+            lines += [_line(SimpleNamespace(**row)) for row in own]
         return "\n".join(lines)
 
 
@@ -135,7 +151,7 @@ def required_features(
                 | _requirement(judged, family, statistics, tolerance, draws, most, rng)
             )
     matrix: Literal["attention", "output"] = "attention" if values is None else "output"
-    return Requirements(matrix, tolerance, pd.DataFrame(rows), pd.DataFrame(squares))
+    return Requirements(matrix, tolerance, rows, squares)
 
 
 def _families(names: Sequence[str] | None) -> Iterator[tuple[Family, str]]:

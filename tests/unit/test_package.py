@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import re
+import tomllib
 from importlib import resources
 
 import pytest
 
 import icl_contrastive
 
-from .processes import python
+from .processes import ROOT, python
 
 HEAVY = ("torch", "numba", "pandas", "matplotlib", "scipy")
 
@@ -25,7 +27,7 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
     assert loaded("icl_contrastive") == set()
 
 
-@pytest.mark.parametrize("module", ["variants", "tasks", "streams", "artifacts", "training"])
+@pytest.mark.parametrize("module", ["variants", "tasks", "streams", "artifacts.files", "training"])
 def test_light_modules_load_no_torch(module: str) -> None:
     assert loaded(f"icl_contrastive.{module}") == set()
 
@@ -50,6 +52,20 @@ def test_the_types_are_there_for_others_to_check_with() -> None:
 def test_public_names_resolve(name: str) -> None:
     assert getattr(icl_contrastive, name).__name__ == name
     assert getattr(icl_contrastive, name).__doc__
+
+
+def test_the_mathematics_needs_nothing_of_the_pipeline() -> None:
+    """What ``pip install .`` brings without the extra is enough for all public names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    pipeline = [re.split(r"[^\w-]", one)[0] for one in project["optional-dependencies"]["pipeline"]]
+    modules = {"pyyaml": "yaml"}
+    absent = [modules.get(name, name) for name in pipeline]
+    names = ", ".join(icl_contrastive.__all__)
+    python(
+        "-c",
+        f"import sys\nsys.modules |= dict.fromkeys({absent!r})\n"
+        f"from icl_contrastive import {names}",
+    )
 
 
 def test_public_names_are_listed_once_in_order() -> None:

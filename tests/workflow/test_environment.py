@@ -106,7 +106,8 @@ def test_the_lock_has_whatever_the_project_asks_for(python: str) -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
     environment = {"python_full_version": f"{python}.1", "python_version": python}
-    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    extras = project["optional-dependencies"].values()
+    for text in [*project["dependencies"], *(one for extra in extras for one in extra)]:
         asked = Requirement(text)
         assert asked.specifier.contains(locked(asked.name, environment).removeprefix("==")), asked
 

@@ -65,5 +65,4 @@ def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None
             made_by = {"config": config, "made_with": origin(arguments.code)}
             save(draw(config, **read), arguments.output, made_by)
 
-    make.__module__ = draw.__module__
-    run_step(make, *tables, many="output", argv=argv)
+    run_step(make, *tables, many="output", argv=argv, of=draw)

@@ -6,6 +6,7 @@ report page and no other artifact.
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def trace(
     """Look at the artifacts, the folder of benchmarks, the source's repository."""
     times = [path.stat().st_mtime for path in artifacts]
     seconds = [job_seconds(path) for path in sorted(benchmarks.rglob("*.tsv"))]
+    plain = json.loads(json.dumps(config))  # YAML knows no other mappings
     commit = _git(source, "rev-parse", "HEAD")
     return Provenance(
         commit=commit,
@@ -63,7 +65,7 @@ def trace(
         job_seconds=sum(seconds) if seconds else None,
         jobs=len(seconds),
         versions=versions([*LIBRARIES, *_OF_THE_PAGE]),
-        config=yaml.safe_dump(dict(config), sort_keys=False, default_flow_style=None, width=100),
+        config=yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=100),
         seed=config["seed"],
     )
 
