@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RESULTS ?= results
 
-.PHONY: figures report readme smoke scaled verify audit test bench lint lock clean help
+.PHONY: figures report readme smoke scaled verify audit check test bench lint lock clean help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ verify:  ## compare all artifacts with the manifest of their run (RESULTS=result
 audit: .venv/ready  ## licenses and known vulnerabilities of what is installed (asks osv.dev)
 	$(BIN)/python -m pytest --quiet tests/supply
 	$(BIN)/python -m tests.supply.vulnerabilities
+
+check: lint  ## style, types and the fast tests, in a minute
+	$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow" --hypothesis-profile fast
 
 test: .venv/ready  ## all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

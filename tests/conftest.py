@@ -8,6 +8,7 @@ import signal
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from .project import ROOT, SMOKE, Project
 
@@ -17,6 +18,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # All copies of the project that tests make are compiled once.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "src/icl_contrastive/training/__pycache__"))
+
+# The second is for `make check`.
+settings.register_profile("full", deadline=None, derandomize=True, max_examples=100)
+settings.register_profile("fast", settings.get_profile("full"), max_examples=10)
+settings.load_profile("full")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All but unit tests run Snakemake, and are slow."""
+    for item in items:
+        if ROOT / "tests/unit" not in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -95,6 +95,7 @@ def test_any_cut_in_a_tensors_file_is_found(tensors: Path) -> None:
             load_tensors(tensors)
 
 
+@pytest.mark.slow
 def test_any_flipped_bit_in_a_tensors_file_is_found(tensors: Path) -> None:
     """In the header, names and shapes included, as in the numbers."""
     whole = tensors.read_bytes()

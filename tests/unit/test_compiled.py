@@ -8,6 +8,8 @@ import pytest
 
 from .processes import python
 
+pytestmark = pytest.mark.slow
+
 TRIPLED = """
 import logging
 logging.basicConfig(format="%(message)s")

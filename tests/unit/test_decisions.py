@@ -95,6 +95,7 @@ def plain_descent(
 
 @some_models
 @pytest.mark.parametrize("batch", [1, 4, PROMPTS, 100])
+@pytest.mark.slow
 def test_a_step_takes_the_mean_gradient_of_a_batch(model: dict[str, Any], batch: int) -> None:
     """The last of 23 prompts in batches of 4 is a smaller batch."""
     data = training_data()

@@ -111,6 +111,7 @@ def test_a_family_that_is_not_there_is_reported(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["hyperbolic", "oprf", "sderf"])
+@pytest.mark.slow
 def test_the_compiled_loop_and_the_torch_form_train_alike(folder: Path, family: str) -> None:
     tensors, _ = load_tensors(folder / "data.safetensors")
     tokens = tensors["train_tokens"].astype(np.float64)

@@ -247,6 +247,7 @@ def test_a_model_of_one_s_own_has_a_panel_and_its_label(
     assert all(box.y0 >= 0 for _, box in texts)
 
 
+@pytest.mark.slow
 def test_many_variants_and_settings_have_room(tables: dict[str, Path], tmp_path: Path) -> None:
     grid = [
         compared("negative_eq18", 0.005, model="negative", form="section_5.5", k=k, beta=beta)
@@ -336,6 +337,7 @@ def test_widths_are_those_of_the_page(figure: str, tables: dict[str, Path]) -> N
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.slow
 def test_two_runs_write_the_same_bytes(
     figure: str, tables: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -355,6 +357,7 @@ def test_two_runs_write_the_same_bytes(
     assert b"/Type3" not in pdf
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_process(tables: dict[str, Path], tmp_path: Path) -> None:
     """Hash seed, time zone, locale and the user's own matplotlib settings change nothing."""
     (tmp_path / "matplotlibrc").write_text("font.size: 20\naxes.grid: True\n")
@@ -401,6 +404,7 @@ def test_a_curve_is_the_median_between_the_quartiles() -> None:
         draw_curve(axes, Table(Path("table.csv"), rows), "epoch", "error", "run", color="k")
 
 
+@pytest.mark.slow
 def test_no_figure_imports_torch() -> None:
     imports = "; ".join(f"import icl_contrastive.figures.{figure}" for figure in FIGURES)
     code = f"import sys; {imports}; print('torch' in sys.modules)"

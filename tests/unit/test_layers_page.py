@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from .processes import python
+
+pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parents[2] / "workflow" / "docs" / "layers.md"
 SIZES = ("size-64", "size-128")

@@ -6,6 +6,8 @@ import pytest
 
 from .processes import python
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = r"""
 import re
 from pathlib import Path

@@ -54,6 +54,7 @@ def test_public_names_resolve(name: str) -> None:
     assert getattr(icl_contrastive, name).__doc__
 
 
+@pytest.mark.slow
 def test_the_mathematics_needs_nothing_of_the_pipeline() -> None:
     """What ``pip install .`` brings without the extra is enough for all public names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -70,7 +70,7 @@ def test_the_data_say_what_made_them(tmp_path: Path) -> None:
         *(f"prompts/n5/{run}/{part}" for run in range(2) for part in ("test", "train")),
         *("task/n5/0", "task/n5/1"),
     ]
-    record = {"config": config, "wrote": {"data.safetensors": sha256(output)}}
+    record = {"step": "steps.data", "config": config, "wrote": {"data.safetensors": sha256(output)}}
     assert json.loads(done.stderr.partition("made with ")[2]) == made_with | record
     for word in (str(tmp_path), str(Path.home()), sys.prefix):
         assert word.encode() not in output.read_bytes()

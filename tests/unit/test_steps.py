@@ -210,6 +210,7 @@ def test_pretraining_again_elsewhere_gives_the_same_tensors(folder: Path, tmp_pa
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_divergence_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
     done = run_apart(
         "pretrain",
@@ -228,6 +229,7 @@ def test_divergence_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there may be a GPU")
+@pytest.mark.slow
 def test_a_missing_gpu_is_one_clear_line(folder: Path, tmp_path: Path) -> None:
     done = run_apart(
         "pretrain",
@@ -360,6 +362,7 @@ def test_equivalence_trajectory(equivalence: Path, name: str) -> None:
     assert all(np.array_equal(array, start["full_batch/path"]) for array in start.values())
 
 
+@pytest.mark.slow
 def test_too_small_a_tolerance_fails_and_names_the_rows(folder: Path, tmp_path: Path) -> None:
     done = run_apart(
         "equivalence",

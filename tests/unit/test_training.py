@@ -289,6 +289,7 @@ def test_compiled_loop_with_the_features_of_the_paper(name: str) -> None:
 
 
 @every_model
+@pytest.mark.slow
 def test_batched_runs_against_the_compiled_loop(model: dict[str, Any]) -> None:
     job = make_job(model, runs=3, prompts=60)
     fused, batched = job.fused(), job.batched()
@@ -594,6 +595,7 @@ def test_bytes_do_not_depend_on_where_arrays_lie_in_memory(model: dict[str, Any]
 SCRIPT = "from tests.unit.test_training import digest, pretrained; print(digest(pretrained()))"
 
 
+@pytest.mark.slow
 def test_bytes_are_the_same_in_other_processes() -> None:
     """Whatever the hash seed and the number of threads."""
     expected = digest(pretrained())

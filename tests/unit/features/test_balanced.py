@@ -20,6 +20,8 @@ from icl_contrastive.features.family import Family, Moments
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.testing import UnbiasedFamilyTests, draws, pairs
 
+pytestmark = pytest.mark.slow
+
 Array = npt.NDArray[np.float64]
 
 
