@@ -1,5 +1,7 @@
 """Every family of the package, by the tests that all families share."""
 
+import pytest
+
 from icl_contrastive.features.elu import EluPlusOne
 from icl_contrastive.features.hyperbolic import Hyperbolic
 from icl_contrastive.features.oprf import OPRF
@@ -7,6 +9,8 @@ from icl_contrastive.features.positive import Positive
 from icl_contrastive.features.sderf import SDERF
 from icl_contrastive.features.trigonometric import Trigonometric
 from icl_contrastive.testing import FamilyTests, UnbiasedFamilyTests
+
+pytestmark = pytest.mark.slow
 
 
 class TestPositive(UnbiasedFamilyTests):
