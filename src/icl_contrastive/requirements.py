@@ -258,7 +258,7 @@ def _squared_error(
 ) -> Array:
     """‖ô − o‖² / ‖o‖² of each query in one draw, (n,)."""
     drawn = family.draw(rng, head.keys.shape[-1], d_r, statistics)
-    arrays = {name: torch.from_numpy(array).to(attention) for name, array in drawn.items()}
+    arrays = {name: torch.as_tensor(array).to(attention) for name, array in drawn.items()}
     features = family.feature_map(arrays)
     estimate = kernel_attention(head.queries, head.keys, features).mT * head.attends
     estimate = estimate / estimate.sum(-1, keepdim=True)

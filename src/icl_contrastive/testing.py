@@ -66,7 +66,7 @@ def draws(
     rng = np.random.default_rng([SEED, d_r])
     drawn = [family.draw(rng, d, d_r, statistics) for _ in range(repeats)]
     stacked = {name: np.stack([one[name] for one in drawn]) for name in drawn[0]}
-    return family.feature_map({name: torch.from_numpy(a).double() for name, a in stacked.items()})
+    return family.feature_map({name: torch.as_tensor(a).double() for name, a in stacked.items()})
 
 
 def relative_estimates(
@@ -150,7 +150,7 @@ class FamilyTests:
             again = family.draw(np.random.default_rng(SEED), D, d_r, statistics)
             assert all(array.dtype == np.float32 for array in drawn.values())
             assert all(np.array_equal(drawn[name], again[name]) for name in drawn)
-            features = family.feature_map({name: torch.from_numpy(drawn[name]) for name in drawn})
+            features = family.feature_map({name: torch.as_tensor(drawn[name]) for name in drawn})
             phi = features(torch.from_numpy(x).float())
             assert phi.shape == (len(x), family.dimension(D, d_r))
             assert phi.isfinite().all()

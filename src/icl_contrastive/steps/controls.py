@@ -55,7 +55,7 @@ def predictions(
     yield Prediction("exact softmax", of_layer(layer.weights, None), target)
     for path in exact:
         arrays, made_by = load_tensors(path)
-        of_run = {name: torch.from_numpy(array[run]).double() for name, array in arrays.items()}
+        of_run = {name: torch.as_tensor(array[run]).double() for name, array in arrays.items()}
         weights = Weights.from_tensors(of_run, made_by["normalization"])
         yield Prediction("exact softmax, trained", of_layer(weights, None), target)
 

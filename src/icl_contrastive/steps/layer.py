@@ -42,7 +42,7 @@ def draw_map(
 ) -> FeatureMap:
     """A fresh draw of the features, in float64."""
     drawn = family.draw(rng, d, d_r, statistics)
-    return family.feature_map({name: torch.from_numpy(drawn[name]).double() for name in drawn})
+    return family.feature_map({name: torch.as_tensor(drawn[name]).double() for name in drawn})
 
 
 def load_test_prompts(
