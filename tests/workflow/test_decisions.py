@@ -18,7 +18,7 @@ from ..project import ROOT, Project
 Row = dict[str, Any]
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
-OPEN = {"init_scale": [1, 0.3], "batch": [1, 3]}
+OPEN: dict[str, list[Any]] = {"init_scale": [1, 0.3], "batch": [1, 3]}
 """Values of the decisions that are numbers."""
 DECISIONS: dict[str, list[Any]] = {
     **{
