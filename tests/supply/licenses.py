@@ -12,7 +12,8 @@ ALLOWED = {
     # as trove classifiers call the same
     *("Apache Software License", "BSD License", "MIT License", "ISC License (ISCL)"),
     *("Mozilla Public License 2.0 (MPL 2.0)", "Python Software Foundation License"),
-    *("Public Domain", "BSD", "The Unlicense (Unlicense)"),
+    *("Public Domain", "BSD", "The Unlicense (Unlicense)", "W3C-20150513"),
+    *("Apache License, Version 2.0", "GNU Lesser General Public License v3 or later (LGPLv3+)"),
 }
 """Those that let anyone use the package in whatever they make, and share it on its own terms."""
 
