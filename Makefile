@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RESULTS ?= results
 
-.PHONY: figures report readme smoke scaled verify audit check test bench lint lock clean help
+.PHONY: figures report readme crate smoke scaled verify audit check test bench lint lock clean help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ report: .venv/ready  ## verdicts, figures and provenance on one page, results/re
 readme: report  ## the summary of this run in README.md, for those who maintain it
 	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.readme
 	$(BIN)/snakemake --cores all report_page
+
+crate: figures  ## the run as a Provenance Run Crate, results/crate.zip
+	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.crate
 
 smoke: .venv/ready  ## figures and report in miniature, into results/smoke
 	@mkdir -p results/smoke
@@ -64,7 +67,7 @@ FROM_TORCH := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nv
     nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 \
     nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-COMPILE := uv pip compile pyproject.toml --extra pipeline --extra dev --universal --python-version 3.11 --upgrade \
+COMPILE := uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
     --no-annotate --no-header --no-emit-index-url
 
 # pip takes hashes for all packages of a file or for none, and torch's differ between its builds.
