@@ -16,8 +16,8 @@ figures: .venv/ready  ## the whole experiment
 report: .venv/ready  ## verdicts, figures and provenance on one page, results/report.html
 	$(BIN)/snakemake --cores all all report_page
 
-readme: report  ## the summary of this run in README.md, for those who maintain it
-	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.readme
+readme: report  ## results.md and its lines in README.md, for those who maintain them
+	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.results_page
 	$(BIN)/snakemake --cores all report_page
 
 crate: figures  ## the run as a Provenance Run Crate, results/crate.zip

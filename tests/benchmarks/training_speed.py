@@ -216,7 +216,7 @@ def plot_growth(growth: pd.DataFrame, path: Path) -> None:
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """The table as the README shows it."""
+    """The table as workflow/docs/speed.md shows it."""
 
     def cell(value: float, unit: str = "") -> str:
         return "" if np.isnan(value) else f"{value:.3g}{unit}"

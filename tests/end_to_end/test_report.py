@@ -1,4 +1,4 @@
-"""The report page, Snakemake's own report and README's summary of the smoke run."""
+"""The report page, Snakemake's own report and the page of results of the smoke run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from icl_contrastive.report.readme import BLOCKS, problems
+from icl_contrastive.config import read_experiment
+from icl_contrastive.report.reference import differences, subject
+from icl_contrastive.report.results_page import PAGE, REFERENCE, quoted
 
-from ..project import FIGURE_TABLES, SMOKE, Project
+from ..project import FIGURE_TABLES, ROOT, SMOKE, Project
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +73,30 @@ def test_snakemake_s_own_report_has_the_captions(project: Project, name: str) ->
     assert re.search(r"over 8 prompts of 2 runs", text)
 
 
-def test_the_readme_is_written_from_a_run(project: Project, tmp_path: Path) -> None:
+def test_the_page_of_results_is_written_from_a_run(project: Project, tmp_path: Path) -> None:
+    project.make("report_page", *SMOKE)
     root = tmp_path / "project"
     shutil.copytree(project.root, root)
     config = yaml.safe_load((root / "config.yaml").read_text("utf-8"))
     update_config(config, yaml.safe_load((root / "workflow/smoke.yaml").read_text("utf-8")))
     (root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
-    blocks = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in BLOCKS)
-    (root / "README.md").write_text(f"# Title\n{blocks}", "utf-8")
+    shutil.copy(ROOT / "README.md", root)
+    before = (root / "README.md").read_text("utf-8")
     subprocess.run(
-        [sys.executable, "-m", "icl_contrastive.report.readme", "--project", root],
+        [sys.executable, "-m", "icl_contrastive.report.results_page"],
+        cwd=root,
         env=os.environ | {"PYTHONPATH": str(root / "src")},
         check=True,
     )
-    assert problems(root) == []
-    summary = json.loads((root / "workflow/report/summary.json").read_text("utf-8"))
-    assert {figure["name"] for figure in summary["figures"]} == set(FIGURE_TABLES)
-    assert all(figure["seconds"] > 0 for figure in summary["figures"])
-    assert "| Figure 3 | `figure_3` |" in (root / "README.md").read_text("utf-8")
+    page, readme = ((root / name).read_text("utf-8") for name in (PAGE, "README.md"))
+    assert readme == before.replace(quoted(before), quoted(page))
+    assert "not tested" in quoted(page)
+    times = re.findall(r"^\| [^|`]+ \| `(\w+)` \| .* \| (\d+) (?:s|min) \|$", page, re.MULTILINE)
+    assert {figure for figure, _ in times} == set(FIGURE_TABLES)
+    assert all(int(time) > 0 for _, time in times)
+    experiment = read_experiment(
+        config, yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
+    )
+    reference = json.loads((root / REFERENCE).read_text("utf-8"))
+    claims = yaml.safe_load((root / "workflow/claims.yaml").read_text("utf-8"))
+    assert differences(subject(experiment.config, claims), reference) == []

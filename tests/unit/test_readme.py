@@ -1,4 +1,4 @@
-"""The README's worked example of a variant does what the README says."""
+"""The worked examples of README.md and of the pages in workflow/docs do what these say."""
 
 import importlib.util
 import re
@@ -11,6 +11,7 @@ import yaml
 
 from icl_contrastive import variants
 from icl_contrastive.attention import Weights
+from icl_contrastive.claims import read_claims
 from icl_contrastive.config import ConfigError, jobs, read_experiment
 from icl_contrastive.descent import descend
 from icl_contrastive.dual import dual_problem
@@ -21,12 +22,13 @@ from icl_contrastive.variants import Variant
 from .processes import python
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+DOCS = ROOT / "workflow/docs"
+EXTENDING = DOCS / "extending.md"
 
 
-def block(name: str) -> str:
-    """A block of code of the README, between comments that name it."""
-    text = README.read_text(encoding="utf-8")
+def block(name: str, page: Path = EXTENDING) -> str:
+    """A block of code of a page, between comments that name it."""
+    text = page.read_text(encoding="utf-8")
     found = re.search(rf"<!-- {name}:begin -->\s*?\n( *```\w+\n.*?)```", text, re.DOTALL)
     assert found is not None, name
     return textwrap.dedent(found[1]).partition("\n")[2]
@@ -65,10 +67,10 @@ def test_worked_example_is_exact(damped: type[Variant], gamma: float) -> None:
     torch.testing.assert_close(output, plain - (1 - gamma) * share, rtol=1e-10, atol=1e-12)
 
 
-def test_worked_example_is_called_what_the_readme_says(damped: type[Variant]) -> None:
+def test_worked_example_is_called_what_the_page_says(damped: type[Variant]) -> None:
     label = damped().label
     assert label == "damped, γ = 0.5"
-    assert f"`{label}`" in README.read_text(encoding="utf-8")
+    assert f"`{label}`" in EXTENDING.read_text(encoding="utf-8")
 
 
 def test_the_config_takes_the_worked_example(
@@ -91,5 +93,46 @@ def test_the_config_takes_the_worked_example(
         read_experiment(config, schema)
 
 
-def test_mathematics_of_ones_own() -> None:
-    python("-c", block("mathematics"))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "page"), [("own-layer", ROOT / "README.md"), ("mathematics", DOCS / "reuse.md")]
+)
+def test_mathematics_of_ones_own(name: str, page: Path) -> None:
+    python("-c", block(name, page), OMP_NUM_THREADS="1")
+
+
+def test_the_list_of_claims_takes_the_worked_example() -> None:
+    entries = yaml.safe_load((ROOT / "workflow/claims.yaml").read_text(encoding="utf-8"))
+    entries["claims"] += yaml.safe_load(block("claim"))
+    claim = read_claims(entries)[1][-1]
+    assert "k = 5" in claim.claim
+    config, schema = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        for name in ("config.yaml", "workflow/schemas/config.schema.yaml")
+    )
+    wanted = {"k": 5, "beta": 0.1, "form": "section_5.5"}
+    variants = read_experiment(config, schema).variants.values()
+    assert any(wanted.items() <= variant.model.items() for variant in variants)
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("config/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Of a page to files of the project, and to headings of its other pages."""
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        name, _, heading = target.partition("#")
+        linked = page.parent / name if name else page
+        assert linked.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {title.lower().replace(" ", "-") for title in titles}, target
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_every_page_says_first_for_whom_it_is(page: Path) -> None:
+    title, _, first, *_ = page.read_text(encoding="utf-8").splitlines()
+    assert title.startswith("# ")
+    assert first.startswith("For whoever")

@@ -420,7 +420,7 @@ def test_claims_are_shown_with_word_and_sign(page: str) -> None:
     ) in shown
     assert (
         "After the first full run, with keys and queries multiplied by d −1/4 , had shown its "
-        "results, this was changed for 1 statement, where it is said how."
+        "results, this was changed for 1 statement; each says how."
     ) in shown
     assert "Of the same statements, 1 is reproduced where keys and queries are multiplied" in shown
     assert "0.94 0.90 to 0.98 ✓ Reproduced 0.80 Figure 5 right" in shown

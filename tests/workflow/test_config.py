@@ -953,7 +953,7 @@ def test_a_file_takes_variants_and_figures_away(project: Project, tmp_path: Path
 def test_what_snakemake_reads_before_the_workflow_is_told_last(
     project: Project, arguments: tuple[str, str], last: str
 ) -> None:
-    """As the README says: no file of the project has been read by then."""
+    """As workflow/docs/config.md says: no file of the project has been read by then."""
     for encoding in ("latin-1", "utf-16"):
         (project.root / f"{encoding}.yaml").write_text("# é\nruns: 3\n", encoding=encoding)
     done = project.snakemake("--dry-run", *arguments)

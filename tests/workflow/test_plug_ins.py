@@ -1,4 +1,4 @@
-"""The README's worked example of a family of the user's own, in the pipeline."""
+"""The worked example of a family of the user's own, in the pipeline."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ import pytest
 
 from ..project import ROOT, SMOKE, Project
 
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "workflow/docs/features.md").read_text(encoding="utf-8")
 CONFIG = (*SMOKE, "own.yaml")
 TARGETS = ("results/pretrained/n15/softmax_wide.safetensors", "results/families/n15.csv")
 
-pytestmark = pytest.mark.skipif(
-    "<!-- family:begin -->" not in TEXT, reason="the README has no family of the user's own"
-)
-
 
 def block(name: str) -> str:
-    """A block of code of the README, between comments that name it."""
+    """A block of code of the page, between comments that name it."""
     found = re.search(rf"<!-- {name}:begin -->\s*```\w+\n(.*?)```", TEXT, re.DOTALL)
     assert found is not None, name
     return found[1]

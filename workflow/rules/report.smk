@@ -23,7 +23,7 @@ rule report_page:
         texts=project_files("workflow/report/*.rst"),
         contradictions=project_file("workflow/report/contradictions.yaml"),
         claims=project_file("workflow/claims.yaml"),
-        summary=project_file("workflow/report/summary.json"),
+        reference=project_file("workflow/report/reference.json"),
         artifacts=[*artifacts, *ablation_artifacts],
     output:
         "results/report.html",
@@ -43,5 +43,5 @@ rule report_page:
     shell:
         "python -m icl_contrastive.steps.report"
         " @<(printf '%s\\n' --config {params.config:q})"
-        " --claims {input.claims:q} --summary {input.summary:q} --texts {params.texts:q}"
+        " --claims {input.claims:q} --reference {input.reference:q} --texts {params.texts:q}"
         " --artifacts {input.artifacts:q} --output {output:q} 2> {log:q}"

@@ -64,7 +64,7 @@ def _one_line(text: str) -> str:
 
 
 def check_file(path: str | Path) -> None:
-    """Raise ConfigError for what a config file no longer shows once it is read.
+    """Raise ConfigError for what can no longer be seen once a config file has been read.
 
     These are a key given twice, of which YAML readers keep one without a word, a value that
     contains itself, aliases that grow beyond all bounds, numbers that YAML does not read as they

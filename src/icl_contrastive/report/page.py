@@ -45,7 +45,7 @@ VERDICTS = {
         Verdict("reproduced", "Reproduced", "✓", "what was measured meets the criterion"),
         Verdict("partly", "Partly", "◐", "it meets a weaker criterion, or does so in some parts"),
         Verdict("not reproduced", "Not reproduced", "✗", "it meets neither"),
-        Verdict("not tested", "Not tested", "–", "this run has not what the test needs"),
+        Verdict("not tested", "Not tested", "–", "this run lacks what the test needs"),
     )
 }
 """In the order in which they are counted."""

@@ -1,4 +1,4 @@
-"""The full run that README.md is about, and in what another run differs from it."""
+"""The full run that workflow/docs/results.md is about, and in what another run differs from it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,45 @@ from typing import Any
 
 from icl_contrastive.config.schema import show
 
+_ABSENT = "absent"
+_CLAIMS = "workflow/claims.yaml"
+
 
 def subject(config: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is about, as JSON: its config with all defaults, and a digest of its claims.
+    """What a run is about: its config with all defaults, and a digest of its claims.
 
     ``execution`` is left out, since no result depends on it but for rounding.
     """
     of_results = {key: value for key, value in config.items() if key != "execution"}
     digest = hashlib.sha256(json.dumps(claims, sort_keys=True).encode()).hexdigest()
-    return {"config": of_results, "claims_digest": digest}
+    return of_results | {_CLAIMS: digest}
 
 
 def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
     """A text for each key in which two subjects differ: ``runs: 2 instead of 10``."""
-    here, there = (dict(_leaves(one["config"])) for one in (run, reference))
-    found = [
-        f"{key}: {here.get(key, 'absent')} instead of {there.get(key, 'absent')}"
+    here, there = (dict(_leaves(one)) for one in (run, reference))
+    other_claims = here.pop(_CLAIMS, None) != there.pop(_CLAIMS, None)
+    return [
+        f"{key}: {_told(here, key)} instead of {_told(there, key)}"
         for key in there | here
-        if here.get(key) != there.get(key)
-    ]
-    if run["claims_digest"] != reference["claims_digest"]:
-        found.append("the criteria in workflow/claims.yaml")
-    return found
+        if here.get(key, _ABSENT) != there.get(key, _ABSENT)
+    ] + [f"the criteria in {_CLAIMS}"] * other_claims
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def one_key_a_line(run: Mapping[str, Any]) -> str:
+    """A subject as JSON that is read, and compared, line by line."""
+    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in run.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys with the values that are no mappings."""
     if isinstance(value, Mapping) and value:
         for name, inner in value.items():
             yield from _leaves(inner, f"{key}.{name}" if key else name)
     else:
-        yield key, show(value, limit=40)
+        yield key, value
+
+
+def _told(leaves: Mapping[str, Any], key: str) -> str:
+    return show(leaves[key], limit=40) if key in leaves else _ABSENT

@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         arguments.texts,
         claims["statistics"],
         trace(arguments.artifacts, folder / "benchmarks", arguments.claims.parent, config),
-        differences(subject(config, claims), json.loads(arguments.summary.read_text("utf-8"))),
+        differences(subject(config, claims), json.loads(arguments.reference.read_text("utf-8"))),
     )
     write_atomically(arguments.output, partial(_write, page))
     log.info("%s: %.1f MB", arguments.output, len(page.encode()) / 1e6)
@@ -44,4 +44,4 @@ def _write(text: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_step(main, "claims", "summary", "texts", "output", many="artifacts")
+    run_step(main, "claims", "reference", "texts", "output", many="artifacts")

@@ -1,0 +1,106 @@
+"""workflow/docs/results.md, written from a finished run, and the lines of it that README.md quotes.
+
+    python -m icl_contrastive.report.results_page     in the project's folder (make readme)
+
+A clone has no results, so what a full run says is kept in that page, and what it was about in
+``workflow/report/reference.json``, which the report of another run compares itself with.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from icl_contrastive.config import read_experiment
+from icl_contrastive.figures.wording import many
+from icl_contrastive.report.contradictions import read_contradictions
+from icl_contrastive.report.jobs import needed, recorded_jobs
+from icl_contrastive.report.page import VERDICTS, Results, tally
+from icl_contrastive.report.reference import one_key_a_line, subject
+from icl_contrastive.report.text import duration
+
+PAGE = Path("workflow/docs/results.md")
+REFERENCE = Path("workflow/report/reference.json")
+_TEXTS = Path("workflow/report")
+_QUOTED = re.compile(r"<!-- verdicts:begin -->\n.*?<!-- verdicts:end -->", re.DOTALL)
+
+
+def render(results: Results, seconds: dict[str, float]) -> str:
+    """The page, in Markdown.
+
+    Args:
+        results: the finished run.
+        seconds: of each figure, the time of all jobs that it needs.
+    """
+    environment = Environment(  # noqa: S701  # Markdown, from our own texts
+        loader=FileSystemLoader(Path(__file__).with_name("page")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": _cell, "duration": duration, "subject": _subject}
+    environment.globals |= {"many": many}
+    claims = results.claims()
+    return environment.get_template("results.md.jinja").render(
+        claims=claims,
+        tally=tally((claim.kind, claim.verdict.name) for claim in claims),
+        scaled=sum(
+            claim.kind == "measured" and claim.verdict_scaled is VERDICTS["reproduced"]
+            for claim in claims
+        ),
+        changed=sum(bool(claim.changed) for claim in claims),
+        figures=results.figures(_TEXTS),
+        seconds=seconds,
+        contradictions=read_contradictions(
+            _TEXTS / "contradictions.yaml", results.evidence(), results.experiment.config
+        ),
+    )
+
+
+def quoted(text: str) -> str:
+    """The lines between the markers, with these; raises ValueError if there are none."""
+    found = _QUOTED.search(text)
+    if found is None:
+        raise ValueError("no lines between <!-- verdicts:begin --> and <!-- verdicts:end -->")
+    return found[0]
+
+
+def main() -> None:
+    """Write the page, README.md and the reference from ``results``."""
+    config, schema, claims = (
+        yaml.safe_load(Path(name).read_text("utf-8"))
+        for name in ("config.yaml", "workflow/schemas/config.schema.yaml", "workflow/claims.yaml")
+    )
+    results = Results(Path("results"), read_experiment(config, schema))
+    try:
+        jobs = recorded_jobs("report_page")
+    except ValueError as error:
+        sys.exit(str(error))
+    seconds = {
+        name: sum(job.seconds for job in needed(f"results/figures/{name}.png", jobs))
+        for name in results.figure_names
+    }
+    page, readme = render(results, seconds), Path("README.md")
+    text = readme.read_text("utf-8")
+    PAGE.write_text(page, "utf-8")
+    readme.write_text(text.replace(quoted(text), quoted(page)), "utf-8")
+    REFERENCE.write_text(one_key_a_line(subject(results.experiment.config, claims)), "utf-8")
+
+
+def _cell(text: str) -> str:
+    """As it stands in a table's cell."""
+    return text.replace("|", r"\|")
+
+
+def _subject(title: str) -> str:
+    """A figure's title without its number and period."""
+    return re.sub(r"^Figure \d+\. ", "", title).rstrip(".")
+
+
+if __name__ == "__main__":
+    main()
