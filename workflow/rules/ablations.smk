@@ -36,6 +36,7 @@ if ablations:
             "results/benchmarks/ablations/{ablation}_pretrain.tsv"
         wildcard_constraints:
             ablation=any_of(ablations),
+        priority: 1
         resources:
             **needs(estimates.pretrain, jobs.ablation_training),
         params:

@@ -22,7 +22,7 @@ if experiment.long_settings:
             "results/logs/training_length/{setting}_pretrain.log",
         benchmark:
             "results/benchmarks/training_length/{setting}_pretrain.tsv"
-        priority: 10
+        priority: 1000
         resources:
             **needs(estimates.pretrain, jobs.long_training),
         params:

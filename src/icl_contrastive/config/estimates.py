@@ -152,6 +152,15 @@ def pretrain(experiment: Experiment, job: Job) -> Need:
     return Need(1e-6 * (8 * entries + weights), seconds, gpu)
 
 
+def urgency(experiment: Experiment, setting: str, variant: str) -> int:
+    """Seconds of a training and of the one that goes on with it: the longest are to start first."""
+    seconds = pretrain(experiment, jobs.pretrain(experiment, setting, variant)).seconds
+    if setting in experiment.long_settings:
+        if variant == experiment.config["training_length"]["variant"]:
+            seconds += pretrain(experiment, jobs.long_training(experiment, setting)).seconds
+    return round(seconds)
+
+
 def equivalence(experiment: Experiment, job: Job) -> Need:
     """The features of all prompts, a few at a time, and the descent of a run's reference models."""
     return _descents(experiment, job, job["features"]["d_r"], job["runs"])
