@@ -155,9 +155,9 @@ def pretrain(experiment: Experiment, job: Job) -> Need:
 def urgency(experiment: Experiment, setting: str, variant: str) -> int:
     """Seconds of a training and of the one that goes on with it: the longest are to start first."""
     seconds = pretrain(experiment, jobs.pretrain(experiment, setting, variant)).seconds
-    if setting in experiment.long_settings:
-        if variant == experiment.config["training_length"]["variant"]:
-            seconds += pretrain(experiment, jobs.long_training(experiment, setting)).seconds
+    long = experiment.config.get("training_length", {"variant": None})
+    if setting in experiment.long_settings and variant == long["variant"]:
+        seconds += pretrain(experiment, jobs.long_training(experiment, setting)).seconds
     return round(seconds)
 
 
