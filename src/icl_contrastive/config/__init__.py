@@ -13,13 +13,8 @@ from icl_contrastive.config.complete import complete
 from icl_contrastive.config.consistency import disagreements
 from icl_contrastive.config.experiment import Cell, Experiment, NamedVariant
 from icl_contrastive.config.figure_files import FIGURES
-from icl_contrastive.config.schema import (
-    ConfigError,
-    check_file,
-    problems,
-    with_defaults,
-    without_nulls,
-)
+from icl_contrastive.config.files import check_file
+from icl_contrastive.config.schema import ConfigError, problems, with_defaults, without_nulls
 
 __all__ = [
     "FIGURES",

@@ -10,18 +10,17 @@ from typing import Any
 
 from icl_contrastive.config.experiment import Experiment
 from icl_contrastive.config.figure_files import FIGURES
+from icl_contrastive.config.figure_rules import diagram_disagreements, figure_disagreements
+from icl_contrastive.config.references import check_cell, check_limit, check_setting
 from icl_contrastive.config.roles import (
     ESTIMATED,
     EXACT,
-    OF_FIGURES,
-    PANELS,
     PLAIN,
     WITH_DUAL,
     WITH_FEATURES,
-    Role,
     like,
 )
-from icl_contrastive.config.schema import as_list, listed, meant, one_of, show
+from icl_contrastive.config.schema import listed, meant, one_of, show
 from icl_contrastive.features import FAMILIES, Family
 from icl_contrastive.plug_ins import plug_in_module
 from icl_contrastive.variants import build_variant
@@ -36,10 +35,10 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
     yield from _features(experiment.config["features"], "features.{}".format, trained=True)
     for entry in experiment.entries:
         yield from _variant(experiment, entry)
-    yield from _limit(experiment, "equivalence.prompts", 1, "test_prompts")
+    yield from check_limit(experiment, "equivalence.prompts", 1, "test_prompts")
     for figure in experiment.figures:
-        yield from _figure(experiment, figure)
-    yield from _diagrams(experiment)
+        yield from figure_disagreements(experiment, figure)
+    yield from diagram_disagreements(experiment)
     measured = [
         figure
         for figure in experiment.figures
@@ -98,7 +97,7 @@ def _names(experiment: Experiment) -> Iterator[str]:
 def _variant(experiment: Experiment, entry: str) -> Iterator[str]:
     key, values = f"variants.{entry}", experiment.config["variants"][entry]
     for setting in values["settings"]:
-        yield from _setting(experiment, f"{key}.settings", setting)
+        yield from check_setting(experiment, f"{key}.settings", setting)
     if "features" in values:
         if values.get("attention") == "exact":
             yield f"{key}.features: not allowed with attention: exact, which has no features"
@@ -154,8 +153,10 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
     """The figures in ``measured`` read the tables that the section ``approximation`` makes."""
     values = experiment.config["approximation"]
     for setting in values["settings"]:
-        yield from _setting(experiment, "approximation.settings", setting)
-        yield from _cell(experiment, "approximation.variant", setting, values["variant"], ESTIMATED)
+        yield from check_setting(experiment, "approximation.settings", setting)
+        yield from check_cell(
+            experiment, "approximation.variant", setting, values["variant"], ESTIMATED
+        )
     if values["variant"] in experiment.variants:
         family = experiment.features(values["variant"])["family"]
         if family in FAMILIES and not FAMILIES[family].projections:
@@ -164,9 +165,9 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
                 "draws nothing at random, so that no error depends on d_r; must be a variant with "
                 "another family, or the section and what reads it must be left out"
             )
-    yield from _limit(experiment, "approximation.run", 0, "runs")
-    yield from _limit(experiment, "approximation.prompt", 0, "test_prompts")
-    yield from _limit(experiment, "approximation.prompts", 1, "test_prompts")
+    yield from check_limit(experiment, "approximation.run", 0, "runs")
+    yield from check_limit(experiment, "approximation.prompt", 0, "test_prompts")
+    yield from check_limit(experiment, "approximation.prompts", 1, "test_prompts")
     for d_r in values["shown"]:
         if d_r not in values["d_r"]:
             yield f"approximation.shown: {d_r} is not in d_r; must be {one_of(values['d_r'])}"
@@ -214,12 +215,12 @@ def _families(experiment: Experiment) -> Iterator[str]:
     trained = values.get("trained")
     if trained is not None:
         key, setting = "families.trained", trained["setting"]
-        yield from _setting(experiment, f"{key}.setting", setting)
-        yield from _cell(experiment, f"{key}.base", setting, trained["base"], WITH_FEATURES)
+        yield from check_setting(experiment, f"{key}.setting", setting)
+        yield from check_cell(experiment, f"{key}.base", setting, trained["base"], WITH_FEATURES)
         base = experiment.variants.get(trained["base"])
         for name in trained["variants"]:
             role = WITH_FEATURES if base is None or not WITH_FEATURES.fits(base) else like(base)
-            yield from _cell(experiment, f"{key}.variants", setting, name, role)
+            yield from check_cell(experiment, f"{key}.variants", setting, name, role)
         for name, count in Counter([trained["base"], *trained["variants"]]).items():
             if count > 1:
                 yield f"{key}.variants: {name!r} is compared with itself; must be another variant"
@@ -239,11 +240,11 @@ def _measured(experiment: Experiment, figure: str) -> Iterator[str]:
 def _controls(experiment: Experiment) -> Iterator[str]:
     values = experiment.config["controls"]
     for setting in values["settings"]:
-        yield from _setting(experiment, "controls.settings", setting)
-        yield from _cell(experiment, "controls.variant", setting, values["variant"], PLAIN)
+        yield from check_setting(experiment, "controls.settings", setting)
+        yield from check_cell(experiment, "controls.variant", setting, values["variant"], PLAIN)
     if "exact" in values:
         problems = [
-            list(_cell(experiment, "controls.exact", setting, values["exact"], EXACT))
+            list(check_cell(experiment, "controls.exact", setting, values["exact"], EXACT))
             for setting in values["settings"]
         ]
         if all(problems):  # it need not be trained in every setting
@@ -254,8 +255,8 @@ def _training_length(experiment: Experiment) -> Iterator[str]:
     values = experiment.config["training_length"]
     name = values["variant"]
     for setting in values["settings"]:
-        yield from _setting(experiment, "training_length.settings", setting)
-        yield from _cell(experiment, "training_length.variant", setting, name, WITH_FEATURES)
+        yield from check_setting(experiment, "training_length.settings", setting)
+        yield from check_cell(experiment, "training_length.variant", setting, name, WITH_FEATURES)
     for setting, epochs in values["settings"].items():
         if min(values["checkpoints"]) > epochs:
             yield (
@@ -266,119 +267,5 @@ def _training_length(experiment: Experiment) -> Iterator[str]:
 
 def _ablations(experiment: Experiment) -> Iterator[str]:
     setting, name = (experiment.config["ablations"][key] for key in ("setting", "variant"))
-    yield from _setting(experiment, "ablations.setting", setting)
-    yield from _cell(experiment, "ablations.variant", setting, name, WITH_DUAL)
-
-
-def _figure(experiment: Experiment, name: str) -> Iterator[str]:
-    key, figure = f"figures.{name}", experiment.figures[name]
-    if "setting" not in figure:
-        return  # it shows a whole table
-    setting = figure["setting"]
-    yield from _setting(experiment, f"{key}.setting", setting)
-    if name == "figure_5":
-        for panel in ("regularized", "augmented", "negative"):
-            at = f"{key}.{panel}"
-            yield from _cell(experiment, f"{at}.base", setting, figure[panel]["base"], PLAIN)
-            for place in figure[panel].keys() - {"base"}:
-                yield from _panel(experiment, f"{panel}.{place}", as_list(figure[panel][place]))
-    if "variant" in figure:
-        role = OF_FIGURES.get(name)
-        yield from _cell(experiment, f"{key}.variant", setting, figure["variant"], role)
-    if name == "multitask":
-        yield from _setting(experiment, f"{key}.base", figure["base"])
-        yield from _cell(experiment, f"{key}.variant", figure["base"], figure["variant"])
-        for place, tasks in (("setting", "per_prompt"), ("base", "shared")):
-            fitting = [one for one, shape in experiment.settings.items() if shape["tasks"] == tasks]
-            if figure[place] in experiment.settings and figure[place] not in fitting:
-                yield (
-                    f"{key}.{place}: {figure[place]!r} is not allowed; must be a setting with "
-                    f"tasks: {tasks}, {one_of(fitting)}"
-                )
-    if "run" in figure:
-        yield from _limit(experiment, f"{key}.run", 0, "runs")
-    if "prompt" in figure:
-        yield from _limit(experiment, f"{key}.prompt", 0, "test_prompts")
-
-
-def _panel(experiment: Experiment, panel: str, names: list[str]) -> Iterator[str]:
-    """Each variant of a panel of figure_5 must be of its kind, and there once."""
-    key, setting = f"figures.figure_5.{panel}", experiment.figures["figure_5"]["setting"]
-    owners: dict[str, str] = {}
-    for name in names:
-        yield from _cell(experiment, key, setting, name, PANELS[panel], grid=True)
-        for variant in experiment.named(name):
-            first = owners.setdefault(variant.name, name)
-            if first != name:
-                yield f"{key}: {variant.name!r} is there as {first!r} and as {name!r}; must be once"
-                break
-
-
-def _diagrams(experiment: Experiment) -> Iterator[str]:
-    """All diagrams show one prompt, from one table."""
-    shown = {name: experiment.figures[name] for name in experiment.diagrams}
-    for name, figure in shown.items():
-        first = next(iter(shown))
-        if figure != shown[first]:
-            yield (
-                f"figures.{name}: {show(figure)} is not allowed; must be as figures.{first}, "
-                "since both draw the matrices of one prompt"
-            )
-
-
-def _setting(experiment: Experiment, key: str, setting: str) -> Iterator[str]:
-    if setting not in experiment.settings:
-        yield f"{key}: {setting!r} is not a setting; must be {one_of(experiment.settings, setting)}"
-
-
-def _cell(
-    experiment: Experiment,
-    key: str,
-    setting: str,
-    name: str,
-    role: Role | None = None,
-    *,
-    grid: bool = False,
-) -> Iterator[str]:
-    """The variant must be there, in the setting, of the kind that its role needs.
-
-    It must be a single one, or may be a grid.
-    """
-    if setting not in experiment.settings:
-        return  # told by _setting
-    found = experiment.named(name)
-    inside = [
-        entry
-        for entry in experiment.entries.values()
-        if setting in entry[0].settings and (role is None or all(map(role.fits, entry)))
-    ]
-    choices = one_of(
-        entry[0].name if len(entry) == 1 else f"{entry[0].name} … {entry[-1].name}"
-        for entry in inside
-    )
-    if not found:
-        known = [*experiment.variants, *experiment.entries] if grid else experiment.variants
-        yield f"{key}: {name!r} is not a variant; must be {choices}{meant(name, known)}"
-    elif name not in experiment.variants and not grid:
-        yield f"{key}: {name!r} is a grid; must be {one_of(v.name for v in found)}"
-    elif role is not None and not all(map(role.fits, found)):
-        yield f"{key}: {name!r} is not allowed; must be {role.must}: {choices}"
-    elif setting not in found[0].settings:
-        where = listed(found[0].settings)
-        yield f"{key}: {name!r} is trained in {where}, not in {setting!r}; must be {choices}"
-
-
-def _limit(experiment: Experiment, key: str, least: int, count_key: str) -> Iterator[str]:
-    """The value, which starts at ``least``, must be one of as many as another key counts."""
-    value, count = _get(experiment, key), _get(experiment, count_key)
-    most = least + count - 1
-    if value > most:
-        allowed = f"an integer from {least} to {most} ({count_key} is {count})"
-        yield f"{key}: {value} is not allowed; must be {allowed}"
-
-
-def _get(experiment: Experiment, key: str) -> Any:
-    value: Any = experiment.config
-    for part in key.split("."):
-        value = value[part]
-    return value
+    yield from check_setting(experiment, "ablations.setting", setting)
+    yield from check_cell(experiment, "ablations.variant", setting, name, WITH_DUAL)
