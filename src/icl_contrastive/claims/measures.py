@@ -3,7 +3,8 @@
 A measure takes the evidence and the arguments that its claim gives, and returns an effect for each
 part of the claim. The runs are the independent units: prompts and draws of a run are averaged. In a
 setting all comparisons of layers are paired: run r of every variant has the same task, prompts,
-random features and initial weights.
+random features and initial weights. The module is long because all measures stand here, under the
+names that claims have for them.
 """
 
 from __future__ import annotations

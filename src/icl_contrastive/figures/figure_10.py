@@ -14,7 +14,7 @@ from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.command import main
 from icl_contrastive.figures.trajectory import (
-    Descent,
+    Course,
     draw_frame,
     mark_end,
     read_descent,
@@ -70,11 +70,11 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.01 else f"{100 * share:.2g}%"
 
 
-def _end(descent: Descent) -> float:
+def _end(descent: Course) -> float:
     return float(descent.y_reference[-1])
 
 
-def _zoom(axes: Axes, descents: list[Descent]) -> None:
+def _zoom(axes: Axes, descents: list[Course]) -> None:
     """Limit the axes to the last steps."""
     steps = descents[0].step
     start = steps[-1] * (1 - _ZOOM)

@@ -3,6 +3,7 @@
 Config: ``setting`` and three groups, each with the plain layer to compare with as ``base``:
 ``regularized`` (``eq15, eq14``), ``augmented`` (``variants``), ``negative`` (``variants``). All of
 these are lists of ``{"variant": name, "model": {hyperparameters}}``. Tables: ``pretraining``.
+It is long because each of its panels compares in a way of its own.
 """
 
 import math

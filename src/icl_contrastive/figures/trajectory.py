@@ -19,7 +19,7 @@ from icl_contrastive.figures.wording import (
 
 
 @dataclass(frozen=True)
-class Descent:
+class Course:
     """One reference model's prediction at the query along its single-sample steps."""
 
     step: Array  # (steps + 1,)
@@ -28,7 +28,7 @@ class Descent:
     y_true: float
 
 
-def read_descent(config: Config, trajectory: Table, scheme: str) -> Descent:
+def read_descent(config: Config, trajectory: Table, scheme: str) -> Course:
     """The descent of the config's ``setting, variant, run`` under one scheme.
 
     Of the run's prompts, it is the one whose prediction has the median error.
@@ -39,7 +39,7 @@ def read_descent(config: Config, trajectory: Table, scheme: str) -> Descent:
     median = prompts.array("prompt")[order[(len(order) - 1) // 2]]
     rows = trajectory.where(**where, scheme=scheme, prompt=median)
     ordered = Table(rows.path, rows.rows.sort_values("step"))
-    return Descent(
+    return Course(
         step=ordered.array("step"),
         y_reference=ordered.array("y_reference"),
         y_layer=float(ordered.array("y_layer")[0]),
@@ -47,7 +47,7 @@ def read_descent(config: Config, trajectory: Table, scheme: str) -> Descent:
     )
 
 
-def draw_frame(axes: Axes, descent: Descent) -> None:
+def draw_frame(axes: Axes, descent: Course) -> None:
     """Axes of a trajectory, with the layer's prediction and the truth as horizontal lines."""
     axes.axhline(descent.y_layer, label="Transformer", zorder=2.5, **style.TRANSFORMER_LINE)
     axes.axhline(descent.y_true, label="True", zorder=1.5, **style.TRUE_LINE)
@@ -57,7 +57,7 @@ def draw_frame(axes: Axes, descent: Descent) -> None:
     axes.margins(y=0.08)
 
 
-def mark_end(axes: Axes, descent: Descent, color: str) -> None:
+def mark_end(axes: Axes, descent: Course, color: str) -> None:
     """A ring around the descent's last point, which would hide under the layer's line."""
     axes.plot(
         descent.step[-1],
@@ -71,7 +71,7 @@ def mark_end(axes: Axes, descent: Descent, color: str) -> None:
     )
 
 
-def draw_descent(axes: Axes, descent: Descent) -> None:
+def draw_descent(axes: Axes, descent: Course) -> None:
     """The reference model's way to the layer's prediction, and the distance left at its end."""
     axes.plot(descent.step, descent.y_reference, label="GD-CL", **style.GD_CL_LINE)
     draw_frame(axes, descent)
@@ -80,7 +80,7 @@ def draw_descent(axes: Axes, descent: Descent) -> None:
     _note_numbers(axes, descent)
 
 
-def _note_numbers(axes: Axes, descent: Descent) -> None:
+def _note_numbers(axes: Axes, descent: Course) -> None:
     """The values at the end, on the side that the descent leaves free, in room made for them."""
     low, high = axes.get_ylim()
     falling = descent.y_layer < descent.y_reference[0]

@@ -25,8 +25,8 @@ from icl_contrastive.report.text import duration, mathematical, moment
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A verdict as readers see it: never by its color alone."""
+class Mark:
+    """How readers see a verdict: never by its color alone."""
 
     name: str
     word: str
@@ -42,10 +42,10 @@ class Verdict:
 VERDICTS = {
     verdict.name: verdict
     for verdict in (
-        Verdict("reproduced", "Reproduced", "✓", "what was measured meets the criterion"),
-        Verdict("partly", "Partly", "◐", "it meets a weaker criterion, or does so in some parts"),
-        Verdict("not reproduced", "Not reproduced", "✗", "it meets neither"),
-        Verdict("not tested", "Not tested", "–", "this run lacks what the test needs"),
+        Mark("reproduced", "Reproduced", "✓", "what was measured meets the criterion"),
+        Mark("partly", "Partly", "◐", "it meets a weaker criterion, or does so in some parts"),
+        Mark("not reproduced", "Not reproduced", "✗", "it meets neither"),
+        Mark("not tested", "Not tested", "–", "this run lacks what the test needs"),
     )
 }
 """In the order in which they are counted."""
@@ -73,13 +73,13 @@ class ClaimRow:
     ours: str
     interval: str
     p_value: str
-    verdict: Verdict
+    verdict: Mark
     places: list[Place]
     note: str
     changed: str
     first_verdict: str
     ours_scaled: str
-    verdict_scaled: Verdict | None
+    verdict_scaled: Mark | None
 
 
 @dataclass(frozen=True)
