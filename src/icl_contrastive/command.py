@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from icl_contrastive.artifacts.files import ArtifactError, load_tensors
+from icl_contrastive.artifacts.files import ArtifactError, load_config
 from icl_contrastive.artifacts.origin import record
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def check_origin(config: dict[str, Any], *paths: Path) -> None:
         paths: of safetensors files.
     """
     for path in paths:
-        _, made_by = load_tensors(path)
+        made_by = load_config(path)
         for key in sorted(config.keys() & made_by.keys() - {*OWN}):
             if config[key] != made_by[key]:
                 raise StepError(

@@ -8,7 +8,8 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,18 +139,31 @@ def load_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     Raises FileNotFoundError, or DamagedArtifactError if the file is not as it was written; what it
     does not hold is an OtherArtifactError for whoever asks for it.
     """
+    with _opened(path) as (file, stored):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if stored != _with_checksum("{" + stored.partition(", ")[2], tensors):
+            raise ValueError("its checksum does not match its contents")
+        config: dict[str, Any] = json.loads(stored)["config"]
+    return Contents(path, tensors), Contents(path, config)
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """The slice of the config alone; raises as ``load_tensors``, but looks at no tensor."""
+    with _opened(path) as (_, stored):
+        config: dict[str, Any] = json.loads(stored)["config"]
+    return Contents(path, config)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, str]]:
+    """The file, and the JSON text that it carries."""
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     try:
         with safe_open(path, framework="numpy") as file:
-            stored = (file.metadata() or {})["artifact"]
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if stored != _with_checksum("{" + stored.partition(", ")[2], tensors):
-            raise ValueError("its checksum does not match its contents")
-        config: dict[str, Any] = json.loads(stored)["config"]
+            yield file, (file.metadata() or {})["artifact"]
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedArtifactError(path, error) from error
-    return Contents(path, tensors), Contents(path, config)
 
 
 def save_table(path: Path, table: pd.DataFrame, may_be_empty: Collection[str] = ()) -> None:
