@@ -201,8 +201,8 @@ ROWS = [
     Row(
         "A damaged artifact in the middle of the pipeline",
         "a flipped bit in data, an empty safetensors file, a cut table",
-        "What hangs on it fails and names it in its log; nothing is drawn. Deleted and run again, "
-        "all artifacts have the same bytes.",
+        "What is made from it fails and names it in its log; nothing is drawn. Deleted and run "
+        "again, all artifacts have the same bytes.",
         NOTHING,
         f"{DAMAGE}::test_damage_in_the_middle",
     ),
@@ -228,7 +228,7 @@ ROWS = [
         "Divergence in training",
         "a learning rate of 10⁶, with `--keep-going`",
         "`error: variant wild in setting n31: the training error of run 0 is not finite after "
-        "epoch 1; lower the learning rate (now 1e+06)`. All that does not hang on it is made.",
+        "epoch 1; lower the learning rate (now 1e+06)`. All that does not need it is made.",
         NOTHING,
         f"{FOREIGN}::test_divergence_in_training",
     ),
@@ -250,9 +250,9 @@ ROWS = [
     Row(
         "An artifact edited by hand",
         "numbers of a table",
-        "What hangs on it is made again, from the edited table; then the run ends with an error "
-        "that names it: `changed since their jobs wrote them`. So does `make verify`. Deleted, it "
-        "is made anew.",
+        "What is made from it is made again, from the edited table; then the run ends with an "
+        "error that names it: `changed since their jobs wrote them`. So does `make verify`. "
+        "Deleted, it is made anew.",
         NOTHING,
         f"{MANIFEST}::test_a_table_edited_by_hand_never_enters_the_manifest",
     ),

@@ -216,7 +216,7 @@ def test_results_without_their_record(finished: Folder, whole: Folder) -> None:
 
 @pytest.mark.fault("Divergence in training")
 def test_divergence_in_training(finished: Folder, whole: Folder) -> None:
-    """With --keep-going the others go on: nothing that does not hang on it is lost."""
+    """With --keep-going the others go on: nothing that does not need it is lost."""
     config = finished.root / "wild.yaml"
     wild = {"model": "softmax", "learning_rate": 1e6, "settings": ["n31"]}
     config.write_text(json.dumps({"variants": {"wild": wild}}), encoding="utf-8")
