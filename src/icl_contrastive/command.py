@@ -90,11 +90,12 @@ def run_step(
         of: a function of the module that is run, by default ``main``.
     """
     of = of or main
-    module = of.__globals__["__spec__"].name
+    spec = of.__globals__.get("__spec__")  # not of `python -c`
+    module = spec.name if spec else of.__module__
     # An argument may be at most 128 KiB long; @file takes them from a file, one on a line.
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
-        description=(of.__globals__["__doc__"] or "").partition("\n")[0],
+        description=(of.__globals__.get("__doc__") or "").partition("\n")[0],
         fromfile_prefix_chars="@",
     )
     parser.add_argument("--config", default="{}", metavar="JSON", help="slice of the config")

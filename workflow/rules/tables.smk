@@ -40,6 +40,7 @@ use rule pretraining_table as learning_curves with:
         "results/logs/tables/pretraining/{figure}.log",
     benchmark:
         "results/benchmarks/tables/pretraining/{figure}.tsv"
+    localrule: True
     resources:
         **table_needs,
 
