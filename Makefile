@@ -42,7 +42,7 @@ audit: .venv/ready  ## licenses and known vulnerabilities of what is installed (
 	$(BIN)/python -m pytest --quiet tests/supply
 	$(BIN)/python -m tests.supply.vulnerabilities
 
-check: lint  ## style, types and the fast tests, in a minute
+check: lint  ## style, types and the fast tests, in two minutes
 	$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow" --hypothesis-profile fast
 
 test: .venv/ready  ## all tests
