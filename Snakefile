@@ -4,6 +4,7 @@ Contrastive Learning Pattern" (Ren & Liu 2023), from config.yaml into results/.
     snakemake --cores 8              everything
     snakemake --cores 8 figure_5     one figure and what it needs
     snakemake --cores 8 ablations    what each decision does that the paper leaves open
+    snakemake --cores 8 networks     attention heads of pretrained networks, or of your own
 """
 
 from snakemake.utils import min_version
@@ -77,6 +78,7 @@ include: "workflow/rules/controls.smk"
 include: "workflow/rules/training_length.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/ablations.smk"
+include: "workflow/rules/networks.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/manifest.smk"
 include: "workflow/rules/report.smk"

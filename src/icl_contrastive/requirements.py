@@ -96,6 +96,7 @@ def required_features(
     mask: Mask = None,
     scale: float | None = None,
     families: Sequence[str] | None = None,
+    projections: Sequence[str] | None = None,
     fitted_on: tuple[Data, Data] | None = None,
     draws: int = 20,
     most: int = 2**13,
@@ -114,8 +115,9 @@ def required_features(
         values: (..., n', d_v), or None.
         mask: ``"causal"``, or booleans (..., n, n'), true where a query attends to a key.
         scale: factor on the scores qᵀk, by default 1/√d; 1 for vectors that carry it already.
-        families: names, as ``features.build_family`` takes them, each with all its projections; by
-            default all that estimate the softmax.
+        families: names, as ``features.build_family`` takes them; by default all that estimate the
+            softmax.
+        projections: laws of ω; by default all that each family has.
         fitted_on: queries and keys, (..., m, d) each, of other tokens of the same heads, on which
             families with constants are fitted. By default they are fitted on the tokens at even
             positions, and the attention among the others is judged.
@@ -139,7 +141,7 @@ def required_features(
                 f"fitted_on: leading axes {fitting.leading}, must be those of the queries, "
                 f"{heads.leading}"
             )
-    compared = list(_families(families))
+    compared = list(_families(families, projections))
     rows, squares = [], []
     for head, (judged, known) in enumerate(zip(heads.each(), fitting.each(), strict=True)):
         statistics = Statistics.of(known.keys.cpu(), known.queries.cpu())
@@ -154,12 +156,14 @@ def required_features(
     return Requirements(matrix, tolerance, rows, squares)
 
 
-def _families(names: Sequence[str] | None) -> Iterator[tuple[Family, str]]:
+def _families(
+    names: Sequence[str] | None, projections: Sequence[str] | None
+) -> Iterator[tuple[Family, str]]:
     for name in names or [name for name, family in FAMILIES.items() if family.unbiased]:
         family = build_family({"family": name})
         if not family.unbiased:
             raise ValueError(f"families: {name!r} does not estimate the softmax, at any d_r")
-        for projection in family.projections:
+        for projection in projections or family.projections:
             yield type(family)(projection), name
 
 

@@ -4,15 +4,15 @@ In: all artifacts, the list of claims, captions and contradictions, and what the
 from which commit it was made, so it is no part of `all`, whose artifacts are the same in every run.
 """
 
-# Once made, the ablations are on the page, and kept up to date for it.
-ablation_artifacts = [
-    path
+# Once made, the ablations and the heads of networks are on the page, and kept up to date for it.
+made_apart = [
+    f"results/{path}"
+    for table, figures in {"ablations": ["ablations"], "heads": ["heads", "heads_share"]}.items()
+    if parts[table] and all(os.path.exists(f"results/figures/{one}.png") for one in figures)
     for path in [
-        "results/tables/ablations.csv",
-        "results/figures/ablations.pdf",
-        "results/figures/ablations.png",
+        f"tables/{table}.csv",
+        *expand("figures/{one}.{kind}", one=figures, kind=["pdf", "png"]),
     ]
-    if ablations and os.path.exists("results/figures/ablations.png")
 ]
 
 
@@ -24,7 +24,7 @@ rule report_page:
         contradictions=project_file("workflow/report/contradictions.yaml"),
         claims=project_file("workflow/claims.yaml"),
         reference=project_file("workflow/report/reference.json"),
-        artifacts=[*artifacts, *ablation_artifacts],
+        artifacts=[*artifacts, *made_apart],
     output:
         "results/report.html",
     log:

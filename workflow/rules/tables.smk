@@ -66,6 +66,7 @@ parts = {
         "results/training_length/{setting}.csv", setting=experiment.long_settings
     ),
     "ablations": expand("results/ablations/{ablation}.csv", ablation=ablations),
+    "heads": expand("results/networks/{network}.csv", network=experiment.networks),
 }
 
 for table, tables in parts.items():

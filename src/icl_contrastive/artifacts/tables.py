@@ -106,6 +106,20 @@ COLUMNS: dict[str, dict[str, type]] = {
         "relative_deviation": float,
         "weight_error": float,
     },
+    "heads": {
+        "network": str,
+        "layer": int,
+        "head": int,
+        "equivalence_error": float,
+        "own_share": float,
+        "cosine_gain": float,
+        "log10_d_r_positive": float,
+        "log10_d_r_positive_drawn": float,
+        "log10_d_r_balanced": float,
+        "log10_d_r_balanced_drawn": float,
+        "median_weight": float,
+        "largest_weight": float,
+    },
     "training_length": {
         "setting": str,
         "run": int,
@@ -156,6 +170,7 @@ MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
         *("multiply_adds", "transcendentals", "cost"),
     ),
     "family_training": ("low", "high", "ratio_low", "ratio_high"),
+    "heads": ("log10_d_r_positive_drawn", "log10_d_r_balanced_drawn"),
     "matrices": ("d_r",),
     "training_length": ("relative_deviation",),
 }

@@ -60,6 +60,8 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
             yield f"{name}: missing; must be there for the figure {name}"
     if "ablations" in experiment.config:
         yield from _ablations(experiment)
+    for name, source in experiment.networks.items():
+        yield from _network(f"networks.read.{name}", source)
 
 
 def _names(experiment: Experiment) -> Iterator[str]:
@@ -263,6 +265,24 @@ def _training_length(experiment: Experiment) -> Iterator[str]:
                 f"training_length.checkpoints: {show(values['checkpoints'])} is not allowed; must "
                 f"have an integer from 1 to {epochs} (training_length.settings.{setting})"
             )
+
+
+def _network(key: str, source: dict[str, Any]) -> Iterator[str]:
+    """Each kind of source has keys of its own."""
+    kinds = {"package": (), "folder": ("texts",), "file": ("mask", "scale")}
+    given = [kind for kind in kinds if kind in source]
+    if len(given) != 1:
+        there = listed(given) or "none"
+        yield f"{key}: has {there} of {listed(kinds)}; must have one of them"
+        return
+    for other in source:
+        if other != given[0] and other not in kinds[given[0]]:
+            allowed = (
+                f"must be {one_of(kinds[given[0]])}, or left out"
+                if kinds[given[0]]
+                else "must be left out"
+            )
+            yield f"{key}.{other}: not allowed with {given[0]}; {allowed}"
 
 
 def _ablations(experiment: Experiment) -> Iterator[str]:

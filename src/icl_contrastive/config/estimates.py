@@ -222,6 +222,16 @@ def ablation(experiment: Experiment, job: Job) -> Need:
     )
 
 
+def network(experiment: Experiment, job: Job) -> Need:
+    """One of the packages' networks; how large another is, only its folder says."""
+    return Need(1000, 100)
+
+
+def heads(experiment: Experiment, job: Job) -> Need:
+    """A hundred heads on some hundred tokens."""
+    return Need(500, 400)
+
+
 def tables(experiment: Experiment, job: Job) -> Need:
     """What reads or writes tables, also for figures and the scorecard, as if it had all rows."""
     config, runs = experiment.config, experiment.config["runs"]

@@ -155,6 +155,12 @@ class Experiment:
         return list(self.config.get("training_length", {}).get("settings", ()))
 
     @property
+    def networks(self) -> dict[str, dict[str, Any]]:
+        """The networks whose heads are looked at, by name; none without the section."""
+        read: dict[str, dict[str, Any]] = self.config.get("networks", {}).get("read", {})
+        return read
+
+    @property
     def claim_tables(self) -> list[str]:
         """The tables that the claims are judged by."""
         cosine = [f"trajectories/{self.figure_cell('cosine')}"] if "cosine" in self.figures else []

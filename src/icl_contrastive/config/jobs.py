@@ -96,6 +96,18 @@ def ablation(experiment: Experiment, name: str) -> Job:
     }
 
 
+def network(experiment: Experiment, name: str) -> Job:
+    """Of ``steps.record_network``."""
+    source = experiment.config["networks"]["read"][name]
+    return {**_pick(experiment.config, "seed"), "network": name, "source": source}
+
+
+def heads(experiment: Experiment, name: str) -> Job:
+    """Of ``steps.heads``."""
+    tolerance = experiment.config["networks"]["tolerance"]
+    return {**_pick(experiment.config, "seed"), "network": name, "tolerance": tolerance}
+
+
 def equivalence(experiment: Experiment, setting: str, variant: str) -> Job:
     """Of ``steps.equivalence``."""
     return {

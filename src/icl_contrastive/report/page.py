@@ -121,9 +121,9 @@ class Results:
 
     @property
     def figure_names(self) -> list[str]:
-        """The figures of the config, in its order, and the ablations if they have been made."""
-        names = list(self.experiment.figures)
-        return [*names, _ABLATIONS] if self._image(_ABLATIONS).exists() else names
+        """The figures of the config, in its order, and those apart that have been made."""
+        made = [name for name in _APART if self._image(name).exists()]
+        return [*self.experiment.figures, *made]
 
     def figures(self, captions: Path) -> list[FigureEntry]:
         """What the page shows of each figure."""
@@ -161,8 +161,8 @@ class Results:
         )
 
 
-_ABLATIONS = "ablations"
-"""A figure that is no part of the whole run."""
+_APART = ("ablations", "heads", "heads_share")
+"""Figures that are no part of the whole run."""
 
 
 def label(figure: str) -> str:
