@@ -20,6 +20,16 @@ def network_inputs(name):
     return list(map(project_file, ["workflow/envs/networks.lock", *names]))
 
 
+def readable(name):
+    """The inputs, if there is what reads them: without it, the run ends here with one message."""
+    if "file" not in experiment.networks[name] and not installed and find_spec("transformers") is None:
+        raise WorkflowError(
+            "the library that reads networks is not installed: `make networks` sets it up and runs, "
+            "or take the networks out of the config (networks.read), all but heads in files"
+        )
+    return network_inputs(name)
+
+
 def network_weights(name):
     """The files of weights in a folder, whatever they are called."""
     folder = experiment.networks[name].get("folder")
@@ -35,9 +45,11 @@ def outside(path):
 
 def packages(wildcards, input):
     """What puts the packages of `make networks` on Python's path."""
-    there = not deploys and (PROJECT / ".networks/ready").exists()
     path = shlex.quote(str(PROJECT / ".networks"))
-    return f"PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}" if there else ""
+    return f"PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}" if installed and not deploys else ""
+
+
+installed = deploys or (PROJECT / ".networks/ready").exists()
 
 
 if experiment.networks:
@@ -45,7 +57,7 @@ if experiment.networks:
     rule record_network:
         input:
             code=code("steps.record_network"),
-            inputs=lambda wildcards: network_inputs(wildcards.network),
+            inputs=lambda wildcards: readable(wildcards.network),
             weights=lambda wildcards: network_weights(wildcards.network),
         output:
             "results/networks/{network}.safetensors",

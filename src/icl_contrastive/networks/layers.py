@@ -51,8 +51,8 @@ class Layers:
     def load(cls, path: Path) -> Layers:
         """Read an artifact; raises as ``load_tensors``."""
         tensors, about = load_tensors(path)
-        arrays = [tensors[name] for name in (*PARTS, "prompt")]
-        return cls(*arrays, causal=about["causal"], scale=about["scale"])
+        arrays = {name: tensors[name] for name in (*PARTS, "prompt")}
+        return cls(**arrays, causal=about["causal"], scale=about["scale"])
 
     def attends(self, tokens: Array) -> Array:
         """Whether one of the tokens, by position, attends to another, (n, n)."""
@@ -74,22 +74,23 @@ def read_layers(path: Path, *, causal: bool, scale: float | None) -> Layers:
         raise StepError(f"{path}: cannot be read ({error}); must be a safetensors file") from error
     if lacking := [name for name in PARTS if name not in there]:
         raise StepError(f"{path}: no {', '.join(lacking)}; there are {', '.join(sorted(there))}")
-    tensors = [there[name] for name in PARTS]
-    axes = tensors[0].ndim
-    if not 3 <= axes <= 5:
+    q, k, v = (there[name] for name in PARTS)
+    if not 3 <= q.ndim <= 5:
         raise StepError(
-            f"{path}: queries {tuple(tensors[0].shape)} must be (heads, tokens, head size), with "
-            "prompts, or layers and prompts, as axes before these"
+            f"{path}: queries {tuple(q.shape)} must be (heads, tokens, head size), with prompts, "
+            "or layers and prompts, as axes before these"
         )
     try:
-        heads = read_heads(*tensors, "causal" if causal else None, 1.0)
+        heads = read_heads(q, k, v, "causal" if causal else None, 1.0)
     except ValueError as error:
         raise StepError(f"{path}: {error}") from error
-    whole = [
-        tensor[(None,) * (5 - axes)].movedim(1, 2).flatten(2, 3).numpy()  # (layers, heads, …, d)
-        for tensor in heads[:3]
-    ]
-    prompts = 1 if axes == 3 else tensors[0].shape[-4]
-    *_, n, d = tensors[0].shape
-    prompt = np.repeat(np.arange(prompts), n)
-    return Layers(*whole, prompt, causal, d**-0.5 if scale is None else scale)
+    assert heads.values is not None  # noqa: S101 - they were given
+    lacking_axes = (None,) * (5 - q.ndim)
+    queries, keys, values = (
+        one[lacking_axes].movedim(1, 2).flatten(2, 3).numpy()  # (layers, heads, prompts · n, d)
+        for one in (heads.queries, heads.keys, heads.values)
+    )
+    prompts = 1 if q.ndim == 3 else q.shape[-4]
+    prompt = np.repeat(np.arange(prompts), q.shape[-2])
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    return Layers(queries, keys, values, prompt, causal, scale)

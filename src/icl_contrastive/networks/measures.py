@@ -14,7 +14,7 @@ from icl_contrastive.requirements import required_features
 
 FAMILIES = ("positive", "balanced")
 JUDGED = 4
-"""One input in so many is judged; families with constants are fitted on the tokens of the others."""
+"""One input in so many is judged; families with constants are fitted on tokens of the others."""
 
 DRAWS, MOST = 10, 4096
 """Draws that confirm a prediction, and the features that one may have."""
@@ -36,14 +36,9 @@ def measure_layer(
     weights = [_weights(layers, layer, prompt) for prompt in judged]
     needed = _features(layers, layer, tolerance, seed)
     for head in range(layers.queries.shape[1]):
-        errors, shares, gains = (
-            np.concatenate([np.ravel(measure(one)[head]) for one in found])
-            for measure in (
-                lambda one: one.one_step_error,
-                lambda one: one.own_share,
-                lambda one: one.cosine_after - one.cosine_before,
-            )
-        )
+        errors = np.concatenate([one.one_step_error[head] for one in found])
+        shares = np.concatenate([one.own_share[head] for one in found])
+        gains = np.concatenate([(one.cosine_after - one.cosine_before)[head] for one in found])
         others = ~np.isnan(gains)  # the first token of a causal layer has none
         yield {
             "layer": layer + 1,
@@ -99,7 +94,7 @@ def _features(layers: Layers, layer: int, tolerance: float, seed: int) -> list[d
     rows = table.set_index(["head", "family"])
     return [
         {
-            f"log10_d_r_{family}{suffix}": rows.loc[(head, family), column]
+            f"log10_d_r_{family}{suffix}": float(rows[column][head, family])
             for family in FAMILIES
             for suffix, column in (("", "log10_predicted"), ("_drawn", "log10_measured"))
         }

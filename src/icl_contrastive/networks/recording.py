@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from icl_contrastive.command import StepError
-from icl_contrastive.networks.layers import Layers
+from icl_contrastive.networks.layers import Array, Layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,9 +33,9 @@ _RECORDED = "recorded"
 class Call(NamedTuple):
     """What a layer was asked to attend with, (heads, n, d) each."""
 
-    queries: Tensor
-    keys: Tensor
-    values: Tensor
+    queries: Array
+    keys: Array
+    values: Array
     scale: float
 
 
@@ -58,9 +58,15 @@ class Network:
         try:
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
             (architecture,) = config.architectures or ["AutoModel"]
-            self.model: Any = getattr(transformers, architecture).from_pretrained(
-                folder, local_files_only=True, weights_only=True, dtype=torch.float32
+            self.model, about = getattr(transformers, architecture).from_pretrained(
+                folder,
+                local_files_only=True,
+                weights_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
+            if lacking := sorted(about["missing_keys"]):
+                raise ValueError(f"no weights for {', '.join(lacking)}")
         except (OSError, ValueError, AttributeError, ImportError) as error:
             why = str(error).partition("\n")[0]
             raise StepError(
@@ -69,10 +75,8 @@ class Network:
                 "writes it"
             ) from error
         self.model.eval()
-        self.causal = bool(
-            getattr(config, "is_decoder", False)
-            or architecture.endswith("ForCausalLM")
-            or architecture.endswith("LMHeadModel")
+        self.causal = getattr(config, "is_decoder", False) or architecture.endswith(
+            ("ForCausalLM", "LMHeadModel")
         )
 
     def encode(self, text: str) -> list[int]:
@@ -133,19 +137,12 @@ class Network:
                 )
             recorded.append(calls)
         (scale,) = {call.scale for calls in recorded for call in calls}
-        stacked = (
-            torch.cat(
-                [torch.stack([call[part] for call in calls]) for calls in recorded],  # type: ignore[misc]
-                dim=2,
-            ).numpy()
+        queries, keys, values = (
+            np.concatenate([[call[part] for call in calls] for calls in recorded], axis=2)
             for part in range(3)
         )  # (layers, heads, tokens of all inputs, d) each
-        return Layers(
-            *stacked,
-            prompt=np.repeat(np.arange(len(inputs)), [len(ids) for ids in inputs]),
-            causal=self.causal,
-            scale=scale,
-        )
+        prompt = np.repeat(np.arange(len(inputs)), [len(ids) for ids in inputs])
+        return Layers(queries, keys, values, prompt, self.causal, scale)
 
     @contextmanager
     def _recording(self) -> Iterator[list[Call]]:
@@ -160,14 +157,15 @@ class Network:
             groups = query.shape[1] // key.shape[1]
             key, value = (one.repeat_interleave(groups, 1) for one in (key, value))
             scale = options.get("scaling") or query.shape[-1] ** -0.5
-            calls.append(Call(query[0].clone(), key[0].clone(), value[0].clone(), scale))
+            q, k, v = (one[0].numpy().copy() for one in (query, key, value))
+            calls.append(Call(q, k, v, scale))
             output = scaled_dot_product_attention(
                 query, key, value, is_causal=self.causal, scale=scale
             )
             return output.transpose(1, 2), None
 
         AttentionInterface.register(_RECORDED, attend)
-        usual = self.model.config._attn_implementation
+        usual = self.model.config._attn_implementation  # noqa: SLF001 - it has no other name
         self.model.set_attn_implementation(_RECORDED)
         try:
             yield calls
