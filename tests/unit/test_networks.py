@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,21 @@ def test_a_layer_of_ones_own_from_file_to_table(mine: Path, tmp_path: Path) -> N
     again = tmp_path / "again.csv"
     assert not step("heads", measured, "--layers", layers, "--output", again)
     assert again.read_bytes() == table.read_bytes()
+
+
+def test_the_layer_of_the_page_is_read_as_the_page_says(tmp_path: Path) -> None:
+    page = (ROOT / "workflow/docs/networks.md").read_text(encoding="utf-8")
+    program, line = (
+        re.findall(rf"<!-- {name}:begin -->\n```\\w+\n(.*?)```", page, re.DOTALL)[0]
+        for name in ("save", "config")
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    changed = copy.deepcopy(CONFIG)
+    changed["networks"]["read"] |= yaml.safe_load(line)["networks"]["read"]
+    networks = read_experiment(changed, SCHEMA, CONFIG).networks
+    assert networks == {"mine": {"file": "mine.safetensors", "mask": "causal"}}
+    layers = read_layers(tmp_path / "mine.safetensors", causal=True, scale=None)
+    assert layers.queries.shape == (1, 4, 320, 16)
 
 
 def test_measures_are_what_their_names_say(mine: Path) -> None:
