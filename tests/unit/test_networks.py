@@ -137,7 +137,7 @@ def test_a_layer_of_ones_own_from_file_to_table(mine: Path, tmp_path: Path) -> N
 def test_the_layer_of_the_page_is_read_as_the_page_says(tmp_path: Path) -> None:
     page = (ROOT / "workflow/docs/networks.md").read_text(encoding="utf-8")
     program, line = (
-        re.findall(rf"<!-- {name}:begin -->\n```\\w+\n(.*?)```", page, re.DOTALL)[0]
+        re.findall(rf"<!-- {name}:begin -->\n```\w+\n(.*?)```", page, re.DOTALL)[0]
         for name in ("save", "config")
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
