@@ -19,9 +19,9 @@ from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.attention import project
 from icl_contrastive.command import check_origin, run_step
-from icl_contrastive.features import Statistics, build_family
+from icl_contrastive.features import build_family
 from icl_contrastive.steps.entries import entries
-from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
+from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     tokens, _ = load_test_prompts(arguments.data, run, config["prompt"], torch.float64)
     projections = project(layer.weights, tokens)
     family = build_family(config["features"])
-    statistics = Statistics.of(projections.keys, projections.queries)
+    statistics = fitted_statistics(arguments.data, layer.weights, run, config["prompt"])
     exact = exact_matrices(projections)
     errors, matrices = [], [matrix_rows(setting, None, exact)]
     for d_r in config["d_r"]:

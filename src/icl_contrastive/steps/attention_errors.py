@@ -20,8 +20,8 @@ from icl_contrastive.analysis.estimates import (
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.attention import project
 from icl_contrastive.command import check_origin, run_step
-from icl_contrastive.features import Family, Statistics, build_family
-from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
+from icl_contrastive.features import Family, build_family
+from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         layer = load_layer(arguments.pretrained, run, torch.float64)
         tokens, _ = load_test_prompts(arguments.data, run, slice(prompts), torch.float64)
         projections = project(layer.weights, tokens)
-        statistics = Statistics.of(projections.keys, projections.queries)
+        statistics = fitted_statistics(arguments.data, layer.weights, run, slice(prompts))
         exact = exact_matrices(projections)
         for family, trained, d_r in sweep(config):
             for draw in range(config["draws"]):

@@ -21,9 +21,8 @@ from icl_contrastive.analysis.estimates import (
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.attention import project
 from icl_contrastive.command import check_origin, run_step
-from icl_contrastive.features import Statistics
 from icl_contrastive.steps.family import load_family
-from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
+from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     layer = load_layer(arguments.pretrained, run, torch.float64)
     tokens, _ = load_test_prompts(arguments.data, run, config["prompt"], torch.float64)
     projections = project(layer.weights, tokens)
-    statistics = Statistics.of(projections.keys, projections.queries)
+    statistics = fitted_statistics(arguments.data, layer.weights, run, config["prompt"])
     d = tokens.shape[-1]
     exact = exact_matrices(projections)
     key, query = mild_pairs(projections)
