@@ -37,7 +37,7 @@ artifacts = [
     *expand("results/pretrained/{cell}.safetensors", cell=experiment.cells),
     *expand(
         "results/equivalence/{cell}.{format}",
-        cell=experiment.dual_cells,
+        cell=experiment.cells,
         format=["csv", "safetensors"],
     ),
     *expand(

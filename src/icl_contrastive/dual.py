@@ -64,7 +64,7 @@ class DualProblem:
         W_0 and all gradients lie in the span of the N + 2 feature vectors. Each prompt's vectors
         are replaced by their coordinates in an orthonormal basis of a space that holds them, the
         columns of R in ΦᵀQR: this keeps all products φᵀφ', and so W φ and ‖W‖². m becomes
-        min(m, N + 2), whatever the rank.
+        min(m, N + 2), whatever the rank; a problem as narrow as that stays what it is.
         """
         vectors = torch.cat(
             [
@@ -74,6 +74,8 @@ class DualProblem:
             ],
             -2,
         )  # (..., N + 2, m)
+        if vectors.shape[-1] <= vectors.shape[-2]:
+            return self
         coordinates = torch.linalg.qr(vectors.mT, mode="r").R.mT.contiguous()  # (..., N + 2, m')
         return replace(
             self,
@@ -122,21 +124,21 @@ def _there(ranks: Tensor | None) -> Tensor:
 
 
 def dual_problem(
-    weights: Weights, tokens: Tensor, features: FeatureMap, *, ranked: bool = True
+    weights: Weights, tokens: Tensor, features: FeatureMap | None, *, ranked: bool = True
 ) -> DualProblem:
     """The reference model's training set and test input for prompts (..., N + 1, d).
 
     The ranks, which only variants with negatives need, take half of the time: ``ranked=False``
-    leaves them out.
-
-    Raises ValueError without features, or if shapes do not fit (``attention.check_shapes``).
+    leaves them out. Without features it is the problem of the exact softmax, in N + 2 dimensions
+    (``softmax_coordinates``). Raises ValueError if shapes do not fit (``attention.check_shapes``).
     """
-    if features is None:
-        raise ValueError("features: None; the exact softmax has no finite φ, so no reference model")
     check_shapes(weights, tokens)
     projections = project(weights, tokens)
     query = projections.queries[..., -1:, :]  # (..., 1, d)
-    key_features, query_features = features.scaled(projections.keys, query)
+    pair = projections.keys, query
+    key_features, query_features = (
+        softmax_coordinates(*pair) if features is None else features.scaled(*pair)
+    )
     query_features = query_features[..., 0, :]  # (..., m)
     scores = (key_features @ query_features[..., None])[..., 0]  # (..., N + 1)
     return DualProblem(
@@ -149,6 +151,28 @@ def dual_problem(
         query_ranks=query_ranks(projections, features) if ranked else None,
         own_ranks=neighbor_ranks(projections, features) if ranked else None,
     )
+
+
+def softmax_coordinates(keys: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    """φ(k_i), (..., n, n + 1), and φ(q), (..., 1, n + 1), for κ(x, y) = exp(xᵀy), up to factors.
+
+    κ has no finite φ, but n + 1 vectors of its space lie in n + 1 dimensions, where their
+    coordinates follow from their products κ. The first axis is that of φ(q), so that the scores
+    κ(k_i, q) are as precise as exp; the others hold what the keys have besides, a square root of
+    their products without that part. Keys carry the factor exp(−max ‖k‖²/2), φ(q) has length 1.
+
+    Args:
+        keys: (..., n, d).
+        query: (..., 1, d).
+    """
+    longest = (keys**2).sum(-1).amax(-1)[..., None, None] / 2
+    along = (keys @ query.mT - (query**2).sum(-1, keepdim=True) / 2 - longest).exp()  # (..., n, 1)
+    rest = (keys @ keys.mT - 2 * longest).exp() - along @ along.mT  # (..., n, n)
+    values, vectors = torch.linalg.eigh(rest)
+    root = vectors * values.clamp(min=0).sqrt()[..., None, :]
+    on_axis = torch.zeros_like(torch.cat([along, root], -1)[..., :1, :])
+    on_axis[..., 0] = 1
+    return torch.cat([along, root], -1), on_axis
 
 
 def join(problems: Sequence[DualProblem]) -> DualProblem:

@@ -17,15 +17,16 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from icl_contrastive.attention import Weights, project
+from icl_contrastive.attention import Normalization, Weights, project
 from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
-from icl_contrastive.dual import DualProblem, dual_problem, join
+from icl_contrastive.dual import DualProblem, dual_problem, join, softmax_coordinates
 from icl_contrastive.features.base import ExponentialFeatures, FeatureMap
+from icl_contrastive.kernel_dual import descend_softmax, softmax_problem
 from icl_contrastive.prediction import predict
 from icl_contrastive.variants import Variant, build_variant
 
 from . import naive
-from .cases import MODELS, Case, cases, make_case, relative
+from .cases import EXACT_MODELS, MODELS, NORMALIZATIONS, Case, cases, make_case, relative
 
 TOLERANCE = 1e-10
 BROKEN = 1e-4  # what a wrong dual must be off by at least
@@ -246,10 +247,50 @@ def test_the_descent_takes_its_gradients_where_others_are_off(scheme: Scheme) ->
         assert not one.requires_grad
 
 
-def test_the_exact_softmax_has_no_reference_model() -> None:
-    case = make_case({"model": "softmax"}, 0)
-    with pytest.raises(ValueError, match="no finite φ, so no reference model"):
-        dual_problem(case.weights, case.h, None)  # type: ignore[arg-type]
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", EXACT_MODELS)
+def test_the_exact_softmax_has_a_reference_model(
+    name: str, scheme: Scheme, normalization: Normalization
+) -> None:
+    """Every layer with a loss that is linear in W, and the others after one step."""
+    case = make_case(EXACT_MODELS[name], 0, normalization=normalization)
+    problem = dual_problem(case.weights, case.h, None)
+    found = descend(problem, case.variant, scheme, 3).prediction
+    output = predict(case.weights, case.h, case.variant, None)
+    if case.variant.gradient_is_constant or scheme == "full_batch":
+        torch.testing.assert_close(found, output, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_coordinates_of_the_exact_softmax_descend_as_its_kernel_does(
+    scheme: Scheme, alpha: float
+) -> None:
+    case = make_case({"model": "regularized", "form": "eq14", "alpha": alpha}, 0)
+    problem = dual_problem(case.weights, case.h, None)
+    found = descend(problem, case.variant, scheme, 3)
+    q, k, v = project(case.weights, case.h)
+    n = k.shape[-2]
+    last = torch.tensor([n - 1])
+    attends = torch.ones(*k.shape[:-2], 1, n, dtype=torch.bool)
+    kernel = softmax_problem(q[..., -1:, :], k, v, attends, last)
+    expected = descend_softmax(kernel, scheme, 3, alpha=alpha)
+    torch.testing.assert_close(found.prediction, expected.prediction[..., 0, :])
+    cosine = kernel.cosine(expected.coefficients)[..., 0]
+    torch.testing.assert_close(found.cosine[-1], cosine)
+
+
+def test_coordinates_have_the_kernel_as_products() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = 2 * torch.randn(3, 6, 4, generator=generator, dtype=torch.float64)
+    keys, query = x[:, :-1], x[:, -1:]
+    of_keys, of_query = softmax_coordinates(keys, query)
+    longest = (keys**2).sum(-1).amax(-1)[:, None, None] / 2
+    products = (keys @ keys.mT - 2 * longest).exp()
+    torch.testing.assert_close(of_keys @ of_keys.mT, products, rtol=0, atol=1e-14)
+    scores = (keys @ query.mT - (query**2).sum(-1, keepdim=True) / 2 - longest).exp()
+    torch.testing.assert_close(of_keys @ of_query.mT, scores, rtol=1e-14, atol=0)
 
 
 # Each part of the dual, whose φ is scaled by s for keys and by t for the query

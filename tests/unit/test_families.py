@@ -76,6 +76,7 @@ def test_a_layer_is_trained_with_any_family_and_keeps_its_map(folder: Path, fami
     assert made_by["features"]["family"] == family
     assert tensors["train_mse"][:, -1].mean() < tensors["train_mse"][:, 0].mean()
     layer = load_layer(folder / f"{family}.safetensors", 1, torch.float64)
+    assert layer.features is not None
     x = torch.ones(1, D, dtype=torch.float64)
     assert layer.features(x).shape == (1, D if family == "elu+1" else 24)
 

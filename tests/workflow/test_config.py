@@ -247,7 +247,6 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ({"figures/figure_8/variant": "negative_eq18"}, ["figures.figure_8.variant"], "not in 'n31'"),
     ({"figures/figure_10/variant": "negative"}, ["figures.figure_10.variant"], "is a grid"),
     ({"figures/figure_10/variant": "softmax"}, ["figures.figure_10.variant"], "alpha other than"),
-    ({"figures/cosine/variant": "exact_softmax"}, ["figures.cosine.variant"], "no reference model"),
     (
         {"figures/figure_5/negative/variants": ["negativ"]},
         ["figures.figure_5.negative.variants"],

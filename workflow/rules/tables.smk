@@ -47,7 +47,7 @@ use rule pretraining_table as learning_curves with:
 
 # Tables whose rows are those of the parts, one after the other.
 parts = {
-    "equivalence": expand("results/equivalence/{cell}.csv", cell=experiment.dual_cells),
+    "equivalence": expand("results/equivalence/{cell}.csv", cell=experiment.cells),
     "approximation": expand(
         "results/approximation/{setting}.csv", setting=experiment.approximation_settings
     ),

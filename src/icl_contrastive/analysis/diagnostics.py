@@ -14,7 +14,7 @@ from icl_contrastive.variants import Variant
 
 def diagnose(
     weights: Weights,
-    features: FeatureMap,
+    features: FeatureMap | None,
     variant: Variant,
     family: Family,
     d_r: int,

@@ -16,7 +16,6 @@ from icl_contrastive.config.roles import (
     ESTIMATED,
     EXACT,
     PLAIN,
-    WITH_DUAL,
     WITH_FEATURES,
     like,
 )
@@ -283,4 +282,4 @@ def _network(key: str, source: dict[str, Any]) -> Iterator[str]:
 def _ablations(experiment: Experiment) -> Iterator[str]:
     setting, name = (experiment.config["ablations"][key] for key in ("setting", "variant"))
     yield from check_setting(experiment, "ablations.setting", setting)
-    yield from check_cell(experiment, "ablations.variant", setting, name, WITH_DUAL)
+    yield from check_cell(experiment, "ablations.variant", setting, name, WITH_FEATURES)

@@ -67,7 +67,7 @@ def every_job(experiment: Experiment) -> Iterator[tuple[str, Need]]:
     measured, longer = experiment.approximation_settings, experiment.long_settings
     yield from each(data, jobs.data, experiment.settings)
     yield from each(pretrain, jobs.pretrain, experiment.cells)
-    yield from each(equivalence, jobs.equivalence, experiment.dual_cells)
+    yield from each(equivalence, jobs.equivalence, experiment.cells)
     yield from each(approximation, jobs.approximation, measured)
     yield from each(attention_errors, jobs.attention_errors, measured)
     yield from each(families, jobs.families, experiment.family_settings)
@@ -237,7 +237,7 @@ def tables(experiment: Experiment, job: Job) -> Need:
     config, runs = experiment.config, experiment.config["runs"]
     descent = config["equivalence"]
     rows = sum(runs * experiment.settings[cell.setting]["epochs"] for cell in experiment.cells)
-    rows += 4 * len(experiment.dual_cells) * runs * descent["prompts"]  # schemes
+    rows += 4 * len(experiment.cells) * runs * descent["prompts"]  # schemes
     for cell in experiment.trajectory_cells:
         steps = descent["epochs"] * _n(experiment, {"setting": cell.setting})
         rows += 2 * runs * min(FOLLOWED_PROMPTS, descent["prompts"]) * steps

@@ -70,11 +70,6 @@ class Experiment:
         ]
 
     @property
-    def dual_cells(self) -> list[Cell]:
-        """The cells that have a reference model: exact softmax has no finite φ."""
-        return [cell for cell in self.cells if self.has_features(cell.variant)]
-
-    @property
     def trajectory_cells(self) -> list[Cell]:
         """The cells whose descent a figure shows."""
         shown = {

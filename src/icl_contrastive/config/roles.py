@@ -48,10 +48,6 @@ WITH_FEATURES = Role(
     "a variant with attention: kernel, which has random features",
     lambda variant: variant.has_features,
 )
-WITH_DUAL = Role(
-    "a variant with attention: kernel, since exact softmax has no reference model",
-    lambda variant: variant.has_features,
-)
 ESTIMATED = Role(
     "a variant with attention: kernel and model: softmax or augmented, whose output is that of the "
     "attention matrix alone",
@@ -59,7 +55,7 @@ ESTIMATED = Role(
 )
 
 _WITHOUT_DECAY = Role(
-    f"{WITH_DUAL.must}, and without an alpha other than 0, whose descent ends elsewhere and is "
+    f"{WITH_FEATURES.must}, and without an alpha other than 0, whose descent ends elsewhere and is "
     "what figure_10 shows",
     lambda variant: variant.has_features and not _has_decay(variant),
 )
@@ -69,11 +65,10 @@ OF_FIGURES = {
     "figure_3": _WITHOUT_DECAY,
     "figure_8": _WITHOUT_DECAY,
     "figure_10": Role(
-        f"{WITH_DUAL.must}, and with alpha other than 0, since the figure compares ways to share "
-        "the decay",
+        f"{WITH_FEATURES.must}, and with alpha other than 0, since the figure compares ways to "
+        "share the decay",
         lambda variant: variant.has_features and _has_decay(variant),
     ),
-    "cosine": WITH_DUAL,
 }
 """Of the key ``variant`` of a figure."""
 

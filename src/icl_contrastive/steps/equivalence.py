@@ -14,9 +14,11 @@ import torch
 from icl_contrastive.artifacts.files import save_table, save_tensors
 from icl_contrastive.artifacts.origin import origin
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
+from icl_contrastive.attention import project
 from icl_contrastive.command import StepError, check_origin, run_step
 from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
 from icl_contrastive.dual import DualProblem, dual_problem, join
+from icl_contrastive.kernel_dual import descend_softmax, softmax_problem
 from icl_contrastive.limits import FOLLOWED_PROMPTS, FULL_WIDTH_PROMPTS
 from icl_contrastive.prediction import predict
 from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
@@ -94,14 +96,35 @@ def full_width_deviations(
     """The control: by scheme, how far each prompt's descent is off the same one at full width.
 
     Of the label coordinate of ŷ_test, relative to its largest value on the way, or of the cosine,
-    whichever differs more, over all steps: (control prompts,).
+    whichever differs more, over all steps: (control prompts,). The exact softmax, which has no φ,
+    is compared with the descent of its coefficients at the end.
     """
+    if layer.features is None:
+        return kernel_deviations(layer, tokens[:FULL_WIDTH_PROMPTS], variant, epochs, courses)
     problem = full_width_problem(layer, tokens[:FULL_WIDTH_PROMPTS], variant)
     deviations = {}
     for scheme, descent in descents(problem, variant, epochs):
         path, cosine = descent.path[..., -1].T.numpy(), descent.cosine.T.numpy()
         off = np.abs(courses[scheme]["path"][: len(path)] - path).max(1) / np.abs(path).max(1)
         turned = np.abs(courses[scheme]["cosine"][: len(path)] - cosine).max(1)
+        deviations[scheme] = np.maximum(off, turned)
+    return deviations
+
+
+def kernel_deviations(
+    layer: Layer, tokens: torch.Tensor, variant: Variant, epochs: int, courses: Courses
+) -> dict[str, np.ndarray]:
+    """How far each prompt's descent is off the same one in terms of kernels alone, at its end."""
+    queries, keys, values = project(layer.weights, tokens)
+    prompts, n, _ = keys.shape
+    attends, own = torch.ones(prompts, 1, n, dtype=torch.bool), torch.tensor([n - 1])
+    problem = softmax_problem(queries[:, -1:], keys, values, attends, own)
+    deviations: dict[str, np.ndarray] = {}
+    for scheme in schemes(variant):
+        coefficients, prediction = descend_softmax(problem, scheme, epochs)
+        course = {name: one[:prompts] for name, one in courses[scheme].items()}
+        off = relative_error(prediction[:, 0].numpy(), course["prediction"])
+        turned = np.abs(course["cosine"][:, -1] - problem.cosine(coefficients)[:, 0].numpy())
         deviations[scheme] = np.maximum(off, turned)
     return deviations
 

@@ -21,10 +21,10 @@ _load = lru_cache(maxsize=2)(load_tensors)  # a step picks one run after the oth
 
 
 class Layer(NamedTuple):
-    """Weights of chosen runs, (..., d, d), and their features."""
+    """Weights of chosen runs, (..., d, d), and their features; None with the softmax itself."""
 
     weights: Weights
-    features: FeatureMap
+    features: FeatureMap | None
 
 
 def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:
@@ -32,9 +32,10 @@ def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:
     arrays, made_by = _load(path)
     of_runs = {name: torch.as_tensor(array[runs]).to(dtype) for name, array in arrays.items()}
     tensors = Contents(path, of_runs)
-    family = load_family(made_by["features"])
     weights = Weights.from_tensors(tensors, made_by["normalization"])
-    return Layer(weights, family.feature_map(tensors))
+    if made_by["model"].get("attention") == "exact":
+        return Layer(weights, None)
+    return Layer(weights, load_family(made_by["features"]).feature_map(tensors))
 
 
 def draw_map(

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Variant:
     """The plain layer ĥ = Σ a_i v_i and its dual (Theorem 1); other variants override.
 
-    ``attention`` is ``kernel`` (random features, Eq. 7) or ``exact`` (softmax, Eq. 2; it has no
-    finite φ, hence no reference model to compare with). ``g1`` and ``g2`` count the GELU layers
+    ``attention`` is ``kernel`` (random features, Eq. 7) or ``exact`` (softmax, Eq. 2, whose
+    reference model has the softmax's own kernel). ``g1`` and ``g2`` count the GELU layers
     on values and keys (Eq. 16).
     """
 
