@@ -133,7 +133,7 @@ def test_the_table(tasks: str, tmp_path: Path) -> None:
     save_tensors(exact, tensors, {"features": features, "normalization": "unit"})
     base = tmp_path / "base.safetensors"
     tensors |= {name: np.stack([one[name] for one in draws]) for name in draws[0]}
-    made_by = {"model": {"model": "softmax"}, "features": features, "normalization": "unit"}
+    made_by = {"model": model, "features": features, "normalization": "unit"}
     save_tensors(base, tensors, made_by)
 
     output = tmp_path / "controls.csv"

@@ -31,7 +31,7 @@ from icl_contrastive.networks.measures import judged_inputs, measure_layer
 from icl_contrastive.networks.packages import SMILES
 from icl_contrastive.steps import heads as heads_step
 from icl_contrastive.steps import record_network
-from tests.project import ROOT
+from tests.project import ROOT, Project
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
@@ -147,6 +147,26 @@ def test_the_layer_of_the_page_is_read_as_the_page_says(tmp_path: Path) -> None:
     assert networks == {"mine": {"file": "mine.safetensors", "mask": "causal"}}
     layers = read_layers(tmp_path / "mine.safetensors", causal=True, scale=None)
     assert layers.queries.shape == (1, 4, 320, 16)
+
+
+@pytest.mark.slow
+def test_the_target_draws_a_layer_of_ones_own_and_says_what_the_others_need(tmp_path: Path) -> None:
+    project = Project.copy(tmp_path / "project")
+    if importlib.util.find_spec("transformers") is None:
+        told = project.snakemake("--dry-run", "networks").stdout
+        assert told.count("the library that reads networks is not installed: `make networks`") == 1
+    save_file(tensors(2, 5, 4), project.root / "mine.safetensors")
+    others = dict.fromkeys(CONFIG["networks"]["read"])
+    read = {"read": {**others, "mine": {"file": "mine.safetensors", "mask": "causal"}}}
+    (project.root / "mine.yaml").write_text(yaml.safe_dump({"networks": read}), encoding="utf-8")
+    project.make("networks", "--configfile", "mine.yaml")
+    rows = load_table(project.root / "results/tables/heads.csv")
+    assert rows["network"].tolist() == ["mine"] * 8
+    assert (project.root / "results/figures/heads_share.pdf").exists()
+    outdated = project.outdated("networks", "--configfile", "mine.yaml")
+    assert not outdated
+    save_file(tensors(2, 5, 4, n=9), project.root / "mine.safetensors")
+    assert "networks/mine" in project.outdated("networks", "--configfile", "mine.yaml")
 
 
 def test_measures_are_what_their_names_say(mine: Path) -> None:

