@@ -19,7 +19,7 @@ from icl_contrastive.figures.wording import Numbers, many, number
 _ROWS = {"log10_d_r_positive": "as trained", "log10_d_r_balanced": "balanced"}
 _CELL = 0.17  # inches, a head high
 _LEAST = 4  # cells that a grid is as high as, whatever it has
-_DARK = 0.6  # where colors need white text
+_DARK = 0.5  # where colors need white text
 
 
 def draw(config: Config, heads: Table) -> Figure:
