@@ -276,7 +276,11 @@ def network_inputs(name):
 
 def readable(name):
     """The inputs, if there is what reads them: without it, the run ends here with one message."""
-    if "file" not in experiment.networks[name] and not installed and find_spec("transformers") is None:
+    if (
+        "file" not in experiment.networks[name]
+        and not installed
+        and find_spec("transformers") is None
+    ):
         raise WorkflowError(
             "the library that reads networks is not installed: `make networks` sets it up and runs, "
             "or take the networks out of the config (networks.read), all but heads in files"

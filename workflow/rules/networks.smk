@@ -97,3 +97,4 @@ if experiment.networks:
                 figure=["heads", "heads_share"],
                 format=["pdf", "png"],
             ),
+        localrule: True
