@@ -38,7 +38,7 @@ def test_the_whole_pipeline_runs_there_with_what_it_declares(
     smoke: Project, project: Project, slurm: Slurm, runs: list[Run]
 ) -> None:
     jobs = declared(project)
-    assert len(jobs) == 60
+    assert len(jobs) == 62
     arguments = [*QUICK, "--set-resources", "pretrain_longer:gpu=1"]
     runs.append(Run(project, "slurm", *arguments, environment=slurm.environment))
     runs[0].succeed()

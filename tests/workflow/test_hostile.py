@@ -37,8 +37,8 @@ HOSTILE = [
     *("é", "名前", "\u202egnp", "a\x00b", "\x1b[2J", "a\tb", "", " "),
 ]
 
-UNQUOTED = {"params.module", "params.device", "params.tables"}
-"""A figure's name, one of three words, and options whose paths are quoted already."""
+UNQUOTED = {"params.module", "params.device", "params.tables", "params.packages"}
+"""A figure's name, one of three words, and options and paths that are quoted already."""
 
 
 @pytest.mark.parametrize("text", HOSTILE)

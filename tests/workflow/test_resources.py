@@ -43,6 +43,8 @@ def test_every_rule_declares_what_it_needs_and_where_it_tells() -> None:
     rules = [rule for text in texts for rule in start.split(text)[1:]]
     assert len(rules) > 15
     for rule in rules:
+        if "output:" not in rule:
+            continue  # a target
         keys = set(re.findall(r"^ +(\w+):", rule, re.MULTILINE))
         inherited = {"threads"} if rule.startswith("use rule ") else set()
         assert {"threads", "resources", "benchmark", "log"} - inherited <= keys, rule

@@ -74,7 +74,7 @@ class Network:
                 f"({why}); must be a folder with config.json and weights, as save_pretrained "
                 "writes it"
             ) from error
-        self.model.eval()
+        self.model.train(False)
         self.causal = getattr(config, "is_decoder", False) or architecture.endswith(
             ("ForCausalLM", "LMHeadModel")
         )
