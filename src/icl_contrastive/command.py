@@ -74,7 +74,7 @@ def check_origin(config: dict[str, Any], *paths: Path) -> None:
 def run_step(
     main: Callable[[argparse.Namespace, Config], None],
     *paths: str,
-    many: str | None = None,
+    many: Sequence[str] = (),
     options: Sequence[str] = (),
     argv: Sequence[str] | None = None,
     of: Callable[..., Any] | None = None,
@@ -84,7 +84,7 @@ def run_step(
     Args:
         main: gets the parsed arguments and the job's slice of the config.
         paths: names of required options that take one path.
-        many: name of a required option that takes one path or more.
+        many: names of required options that take one path or more.
         options: names of required options that take a word.
         argv: the arguments, by default the program's.
         of: a function of the module that is run, by default ``main``.
@@ -106,8 +106,8 @@ def run_step(
         parser.add_argument(f"--{name}", type=Path, required=True)
     for name in options:
         parser.add_argument(f"--{name}", required=True)
-    if many is not None:
-        parser.add_argument(f"--{many}", type=Path, nargs="+", required=True)
+    for name in many:
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True)
     arguments = parser.parse_args(argv)
     try:
         config = read_config(arguments.config)

@@ -1,8 +1,9 @@
 """The scorecard: which of the paper's claims hold.
 
 In: the tables in results/tables/; workflow/claims.yaml, which lists the claims and their criteria;
-workflow/presets/scaled_claims.csv, the verdicts of the run with the other normalization (make scaled).
-Out: results/tables/claims.csv, a row with a verdict for each claim.
+workflow/presets/<run>_claims.csv, the verdicts of other runs (make confirm, make scaled).
+Out: results/tables/claims.csv, a row with a verdict for each claim, and effects.csv, the number of every
+run that they rest on.
 """
 
 
@@ -10,10 +11,11 @@ rule claims:
     input:
         code=code("steps.claims"),
         claims=[project_file("workflow/claims.yaml")],
-        scaled=[project_file("workflow/presets/scaled_claims.csv")],
+        others=project_files("workflow/presets/*_claims.csv"),
         tables=expand("results/tables/{table}.csv", table=experiment.claim_tables),
     output:
-        report(
+        effects="results/tables/effects.csv",
+        scorecard=report(
             "results/tables/claims.csv",
             caption="../report/claims.rst",
             category="Verdicts",
@@ -34,5 +36,6 @@ rule claims:
     shell:
         "python -m icl_contrastive.steps.claims"
         " @<(printf '%s\\n' --config {params.config:q})"
-        " --claims {input.claims:q} --scaled {input.scaled:q} --tables {input.tables:q} --output {output:q}"
-        " --code {input.code:q} {input.claims:q} {input.scaled:q} 2> {log:q}"
+        " --claims {input.claims:q} --others {input.others:q} --tables {input.tables:q}"
+        " --output {output.scorecard:q} --effects {output.effects:q}"
+        " --code {input.code:q} {input.claims:q} {input.others:q} 2> {log:q}"

@@ -82,9 +82,6 @@ if experiment.trained_family_cells:
         threads: 1
         resources:
             **table_needs,
-        params:
-            config=config_of(jobs.family_training),
         shell:
             "python -m icl_contrastive.steps.family_training"
-            " --config {params.config:q} --pretrained {input.pretrained:q} --output {output:q}"
-            " --code {input.code:q} 2> {log:q}"
+            " --pretrained {input.pretrained:q} --output {output:q} --code {input.code:q} 2> {log:q}"

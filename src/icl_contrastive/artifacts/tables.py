@@ -163,7 +163,10 @@ COLUMNS: dict[str, dict[str, type]] = {
 
 MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
     "ablations": ("relative_deviation",),
-    "claims": ("ours", "interval_low", "interval_high", "p_value", "p_corrected", "ours_scaled"),
+    "claims": (
+        *("ours", "interval_low", "interval_high", "p_value", "p_corrected", "p_opposite"),
+        *("ours_confirm", "ours_scaled", "ours_before"),
+    ),
     "equivalence": ("relative_error_float32", "full_width_deviation"),
     "family_requirements": (
         *("d_r", "d_r_low", "d_r_high", "factor", "factor_low", "factor_high"),

@@ -1,28 +1,27 @@
 """The paper's claims, each with a criterion, and what a run says to them.
 
-``workflow/claims.yaml`` lists them. A *measure* (``measures.py``) takes the run's tables to effects
-with one number for each run; a *criterion* (``criteria.py``) takes effects to a
-verdict. The tests of all claims are corrected together.
+``workflow/claims.yaml`` lists them. A *measure* (``measures``) takes the run's tables to effects
+with one number for each run; a *criterion* (``criteria.py``) takes effects to a verdict. The tests
+of all claims are corrected together.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from icl_contrastive.claims.criteria import (
     Criterion,
-    Estimate,
+    PValues,
     Settings,
     Verdict,
     build_criterion,
     estimate,
-    pool,
 )
 from icl_contrastive.claims.evidence import (
     KERNEL_LAYER,
@@ -32,15 +31,33 @@ from icl_contrastive.claims.evidence import (
     describe,
 )
 from icl_contrastive.claims.measures import LAYER, MEASURES
-from icl_contrastive.statistics import holm, smallest_p_value
-from icl_contrastive.streams import stream
+from icl_contrastive.statistics import holm
 
-__all__ = ["COLUMNS", "Claim", "ClaimError", "Evidence", "Settings", "evaluate", "read_claims"]
+__all__ = [
+    "COLUMNS",
+    "OTHER_RUNS",
+    "Claim",
+    "ClaimError",
+    "Evidence",
+    "Findings",
+    "Settings",
+    "combined",
+    "evaluate",
+    "read_claims",
+]
 
-Kind = Literal["identity", "measured"]
+Kind = Literal["identity", "measured", "motivation"]
+
+FIRST_VERDICTS = ("reproduced", "partly", "not reproduced")
+"""Those of the first full run, which did not tell contradicted from inconclusive."""
+
+OTHER_RUNS = ("confirm", "scaled", "before")
+"""Those whose verdicts stand beside a run's own: a fresh seed and more runs; the other reading of
+section 3.1; and the first full run with unit norm, by the criteria that there were then."""
 
 COLUMNS = (
     "id",
+    "statement",
     "section",
     "claim",
     "kind",
@@ -52,13 +69,13 @@ COLUMNS = (
     "interval_high",
     "p_value",
     "p_corrected",
+    "p_opposite",
     "verdict",
     "where",
     "note",
     "changed",
     "first_verdict",
-    "ours_scaled",
-    "verdict_scaled",
+    *(f"{what}_{run}" for run in OTHER_RUNS for what in ("ours", "verdict")),
 )
 
 
@@ -73,7 +90,8 @@ class Claim:
     Attributes:
         id: a short name.
         section: where the paper says it.
-        kind: whether algebra decides it, whatever is trained, or the run.
+        kind: whether algebra decides it, whatever is trained, or the run; or whether the paper says
+            it of other models, as its motivation.
         claim: a paraphrase.
         paper: the paper's own value or words for the result, may be empty.
         measure: name of the measure, and its arguments.
@@ -81,6 +99,7 @@ class Claim:
         where: the figure or table to look at.
         changed: how measure or criterion were changed after the first full run, may be empty.
         first_verdict: if so, the verdict of that run.
+        statement: the sentence of the paper that the claim is about; several may share one.
     """
 
     id: str
@@ -94,6 +113,7 @@ class Claim:
     where: str
     changed: str = ""
     first_verdict: str = ""
+    statement: str = ""
 
     @property
     def measured(self) -> str:
@@ -102,6 +122,8 @@ class Claim:
         if self.measure == "error_ratio":
             defaults["base"] = LAYER
         values = {key: _in_words(value) for key, value in (defaults | self.arguments).items()}
+        grids = {"trend": ", for each step of the grid", "mean": ", mean of the grid"}
+        values["over"] = grids.get(self.arguments.get("over", ""), "")
         setting = self.arguments.get("setting")
         where = f"; {describe(setting)}" if setting else ""
         return MEASURES[self.measure].text.format(**values) + where
@@ -113,23 +135,16 @@ def _in_words(value: Any) -> Any:
     return " or ".join(value) if isinstance(value, list) else value
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a run says to a claim, before its test is corrected for those of the others."""
+class Findings(NamedTuple):
+    """What a run says.
 
-    ours: Estimate
-    parts: list[tuple[Effect, Estimate]]
-    p_values: list[float]
+    Attributes:
+        scorecard: a row for each claim, with ``COLUMNS``.
+        effects: what the verdicts rest on: id, part, role, scale, run, value.
+    """
 
-    @property
-    def lacks_interval(self) -> bool:
-        """Whether there should be an interval around its number, and there is none."""
-        return any(effect.scale != "largest" and np.isnan(one.low) for effect, one in self.parts)
-
-    @property
-    def units(self) -> int:
-        """Of how many the test is that has the fewest."""
-        return min(len(effect.values) for effect, _ in self.parts)
+    scorecard: pd.DataFrame
+    effects: pd.DataFrame
 
 
 def read_claims(entries: Mapping[str, Any]) -> tuple[Settings, list[Claim]]:
@@ -151,7 +166,7 @@ def read_claims(entries: Mapping[str, Any]) -> tuple[Settings, list[Claim]]:
 def _read_claim(entry: Mapping[str, Any]) -> Claim:
     name = entry.get("id", "a claim without id")
     try:
-        rest = {"paper": "", "kind": "measured", **entry}
+        rest = {"paper": "", "kind": "measured", "statement": name, **entry}
         if rest["kind"] not in get_args(Kind):
             raise TypeError(f"kind is one of {', '.join(get_args(Kind))}")
         arguments = dict(rest.pop("measure"))
@@ -161,114 +176,145 @@ def _read_claim(entry: Mapping[str, Any]) -> Claim:
         if "changed" in rest:
             change = rest["changed"]
             rest |= {"changed": change["how"], "first_verdict": change["first_verdict"]}
-            if rest["first_verdict"] not in get_args(Verdict):
-                raise TypeError(f"first_verdict is one of {', '.join(get_args(Verdict))}")
+            if rest["first_verdict"] not in FIRST_VERDICTS:
+                raise TypeError(f"first_verdict is one of {', '.join(FIRST_VERDICTS)}")
         claim = Claim(**rest, measure=measure, arguments=arguments, criterion=criterion)
     except (KeyError, TypeError) as error:
         raise ClaimError(f"{name}: {type(error).__name__}: {error}") from error
     return claim
 
 
+def combined(verdicts: Iterable[str]) -> Verdict:
+    """The verdict on a statement of the paper from those on the claims that are about it.
+
+    All reproduced, all contradicted, or all not tested; inconclusive if none is so much as partly
+    so; else partly. What is not tested counts for nothing beside what is.
+    """
+    tested = [verdict for verdict in verdicts if verdict != "not tested"]
+    if not tested:
+        return "not tested"
+    for verdict in ("reproduced", "contradicted"):
+        if all(one == verdict for one in tested):
+            return verdict
+    if {"reproduced", "partly"}.isdisjoint(tested):
+        return "inconclusive"
+    return "partly"
+
+
 def evaluate(
     claims: Sequence[Claim],
     evidence: Evidence,
     settings: Settings,
-    seed: int,
-    scaled: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """The scorecard: a row for each claim, with ``COLUMNS``.
+    others: Mapping[str, pd.DataFrame] | None = None,
+) -> Findings:
+    """The scorecard and the effects that it rests on.
 
-    ``scaled`` is the scorecard of the run with keys and queries multiplied by d^(−1/4), whose
-    numbers and verdicts stand beside this run's.
-
-    A claim for which the run has not what it takes is ``not tested``, and its note says why. The
-    tests of all others are corrected together by Holm's method; a claim that could not pass it
-    whatever its values, since the run has too few units, is not tested either, nor is one whose
-    number has no interval for that reason.
+    A claim for which the run has not what it takes is ``not tested``, and its note says why; so is
+    one whose number has no interval, since there are too few runs. The tests of all others are
+    corrected together by Holm's method, apart for what is claimed, for its weaker form, and for its
+    opposite. ``others`` are scorecards of ``OTHER_RUNS``, whose numbers and verdicts stand beside
+    this run's.
     """
-    findings: dict[str, Finding] = {}
+    effects: dict[str, list[Effect]] = {}
     reasons: dict[str, str] = {}
     for claim in claims:
         try:
-            findings[claim.id] = _find(claim, evidence, settings, seed)
+            effects[claim.id] = _usable(
+                MEASURES[claim.measure].effects(evidence, **claim.arguments)
+            )
         except NotTestableError as error:
             reasons[claim.id] = str(error)
-    for name, finding in findings.items():
-        if finding.lacks_interval:
-            reasons[name] = f"too few runs ({finding.units}) for an interval around the number"
-    with_test = [name for name, finding in findings.items() if finding.p_values]
-    for name in with_test:
-        units = findings[name].units
-        if smallest_p_value(units, settings.resamples) * len(with_test) > settings.level:
-            reasons[name] = (
-                f"too few runs ({units}) for p < {settings.level:g} after the correction for the "
-                f"number of tests ({len(with_test)})"
-            )
-    tested = [name for name in with_test if name not in reasons]
-    p_values = np.array([max(findings[name].p_values) for name in tested])
-    corrected = dict(zip(tested, holm(p_values), strict=True))
-    other: dict[str, dict[str, Any]] = {}
-    if scaled is not None:
-        beside = scaled.set_index("id")[["ours", "verdict"]].add_suffix("_scaled")
-        other = {str(name): dict(row) for name, row in beside.iterrows()}
+    tests: dict[str, PValues] = {}
+    for claim in claims:
+        if claim.id in reasons or _main(effects[claim.id]).scale == "largest":
+            continue
+        if (units := min(len(effect.values) for effect in effects[claim.id])) < 2:
+            reasons[claim.id] = f"too few runs ({units}) for an interval around the number"
+        else:
+            tests[claim.id] = claim.criterion.p_values(effects[claim.id], settings)
+    corrected = _corrected(tests)
+    beside = {name: other.set_index("id") for name, other in (others or {}).items()}
     rows = []
     for claim in claims:
         row: dict[str, Any] = {
-            "id": claim.id,
-            "section": claim.section,
-            "claim": claim.claim,
-            "kind": claim.kind,
+            **{name: value for name, value in vars(claim).items() if name in COLUMNS},
             "measure": claim.measured,
-            "criterion": claim.criterion.describe(settings),
-            "paper": claim.paper,
-            "where": claim.where,
-            "changed": claim.changed,
-            "first_verdict": claim.first_verdict,
-            **other.get(claim.id, {}),
+            "criterion": claim.criterion.describe(settings, MEASURES[claim.measure].scale),
         }
-        if claim.id in findings:
-            ours = findings[claim.id].ours
+        for name, other in beside.items():
+            if claim.id in other.index:
+                row[f"ours_{name}"] = other.loc[claim.id, "ours"]
+                row[f"verdict_{name}"] = other.loc[claim.id, "verdict"]
+        if claim.id in effects:
+            ours = estimate(_main(effects[claim.id]), settings)
             row |= {"ours": ours.value, "interval_low": ours.low, "interval_high": ours.high}
         if claim.id in reasons:
             row |= {"verdict": "not tested", "note": reasons[claim.id]}
+        elif claim.id not in tests:
+            row["verdict"] = claim.criterion.verdict_without_test(row["ours"])
         else:
-            row |= _judge(claim, findings[claim.id], corrected.get(claim.id, np.nan), settings)
+            row["p_value"] = tests[claim.id].claimed
+            row |= _judge(claim, effects[claim.id], corrected[claim.id], settings)
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return Findings(pd.DataFrame(rows, columns=list(COLUMNS)), _as_table(effects))
 
 
-def _find(claim: Claim, evidence: Evidence, settings: Settings, seed: int) -> Finding:
-    effects = MEASURES[claim.measure].effects(evidence, **claim.arguments)
+def _usable(effects: list[Effect]) -> list[Effect]:
     for effect in effects:
         usable = effect.values > 0 if effect.scale == "ratio" else np.isfinite(effect.values)
         if not (usable.all() and np.isfinite(effect.values).all()):
             raise NotTestableError(
                 f"{effect.label}: not all values are numbers that can be averaged"
             )
-    rng = stream(seed, "claims", claim.id, "bootstrap")
-    parts = [(effect, estimate(effect, settings, rng)) for effect in effects]
-    ours = parts[0][1] if len(parts) == 1 else estimate(pool(effects), settings, rng)
-    p_values = claim.criterion.p_values(effects, settings, stream(seed, "claims", claim.id, "test"))
-    return Finding(ours, parts, p_values)
+    return effects
 
 
-def _judge(claim: Claim, finding: Finding, corrected: float, settings: Settings) -> dict[str, Any]:
-    ours, p_values = finding.ours, finding.p_values
-    verdict: Verdict = claim.criterion.verdict(ours, p_values, corrected, settings)
-    notes = []
-    if len(p_values) > 1:
-        passed = sum(p < settings.level for p in p_values)
-        notes.append(f"{passed} of {len(p_values)} parts pass without the correction")
-    if len(finding.parts) > 1:
-        tests = [f", p = {p:.2g}" for p in p_values] or [""] * len(finding.parts)
-        notes += [
-            f"{effect.label} {one.value:.3g} [{one.low:.3g}, {one.high:.3g}]{test}"
-            for (effect, one), test in zip(finding.parts, tests, strict=True)
-        ]
-    notes += filter(None, [claim.criterion.remark(ours)])
+def _main(effects: Sequence[Effect]) -> Effect:
+    """The part that the claim's own number is taken from."""
+    return next(effect for effect in effects if effect.role == "tested")
+
+
+def _corrected(tests: Mapping[str, PValues]) -> dict[str, PValues]:
+    """The same for the number of claims; each of the three questions is a family of its own."""
+    families: dict[str, dict[str, float]] = {}
+    for question in ("claimed", "weaker", "opposite"):
+        asked = {
+            name: p for name, one in tests.items() if not np.isnan(p := getattr(one, question))
+        }
+        families[question] = dict(
+            zip(asked, holm(np.array(list(asked.values()))).tolist(), strict=True)
+        )
     return {
-        "p_value": max(p_values) if p_values else np.nan,
-        "p_corrected": corrected,
-        "verdict": verdict,
-        "note": "; ".join(notes),
+        name: PValues(**{family: ps.get(name, np.nan) for family, ps in families.items()})
+        for name in tests
+    }
+
+
+def _as_table(effects: Mapping[str, Sequence[Effect]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            (name, one.label, one.role, one.scale, run, value)
+            for name, parts in effects.items()
+            for one in parts
+            for run, value in enumerate(one.values)
+        ],
+        columns=["id", "part", "role", "scale", "run", "value"],
+    )
+
+
+def _judge(
+    claim: Claim, effects: Sequence[Effect], corrected: PValues, settings: Settings
+) -> dict[str, Any]:
+    strays = claim.criterion.strays(effects, settings)
+    notes = [claim.criterion.remark(estimate(_main(effects), settings))]
+    if strays:
+        notes.append(f"the other way: {', '.join(effect.label for effect in strays)}")
+    if len(effects) > 1:
+        told = [(effect.label, estimate(effect, settings)) for effect in effects]
+        notes += [f"{label} {o.value:.3g} [{o.low:.3g}, {o.high:.3g}]" for label, o in told]
+    return {
+        "p_corrected": corrected.claimed,
+        "p_opposite": corrected.opposite,
+        "verdict": claim.criterion.verdict(corrected, strays, settings),
+        "note": "; ".join(filter(None, notes)),
     }

@@ -1,8 +1,13 @@
-"""From measured effects to a verdict; thresholds are data, the criterion is decided here."""
+"""From measured effects to a verdict; thresholds are data, the criterion is decided here.
+
+A criterion names two regions of numbers: the one that the claim says, and what may still be called
+so. Every question about them is put as a test on the runs: is the mean effect shown to be inside of
+the region, or outside? ``workflow/docs/verdicts.md`` has it in full.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,19 +15,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from icl_contrastive.claims.evidence import Array, Effect
-from icl_contrastive.statistics import Alternative, bootstrap_interval, sign_flip_p_value
+from icl_contrastive.claims.evidence import Effect, Scale
+from icl_contrastive.statistics import mean_interval, mean_p_value
 
-Verdict = Literal["reproduced", "partly", "not reproduced", "not tested"]
+Verdict = Literal["reproduced", "partly", "inconclusive", "contradicted", "not tested"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How all criteria count: error level of the tests, confidence of the intervals, resamples."""
+    """How all criteria count.
+
+    Attributes:
+        level: error level of the tests.
+        confidence: of the intervals.
+        negligible: the smallest effect of interest on every scale, a factor for ``ratio``.
+    """
 
     level: float
     confidence: float
-    resamples: int
+    negligible: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -34,255 +45,218 @@ class Estimate:
     high: float
 
 
-def estimate(effect: Effect, settings: Settings, rng: np.random.Generator) -> Estimate:
-    """Mean of an effect's values, geometric for ratios, or the largest; bootstrap interval."""
-    values = _on_scale(effect)
+def estimate(effect: Effect, settings: Settings) -> Estimate:
+    """Mean of an effect's values with its t-interval, geometric for ratios; or the largest."""
+    values = effect.on_scale
     if effect.scale == "largest":
         return Estimate(float(values.max()), np.nan, np.nan)
-    interval = bootstrap_interval(values, settings.confidence, settings.resamples, rng)
-    numbers = [float(values.mean()), *interval]
+    numbers = [float(values.mean()), *mean_interval(values, settings.confidence)]
     return Estimate(*(np.exp(numbers).tolist() if effect.scale == "ratio" else numbers))
 
 
-def pool(effects: Sequence[Effect]) -> Effect:
-    """The parts that make up the claim's own number as one effect, unit by unit."""
-    shown = [effect for effect in effects if effect.headline]
-    if len(shown) == 1:
-        return shown[0]
-    values = np.stack([_on_scale(effect) for effect in shown])
-    scale = shown[0].scale
-    joined = values.max(0) if scale == "largest" else values.mean(0)
-    return Effect("all", np.exp(joined) if scale == "ratio" else joined, scale)
+@dataclass(frozen=True)
+class Region:
+    """The numbers between two ends, which may be infinite."""
 
+    low: float = -math.inf
+    high: float = math.inf
 
-def _on_scale(effect: Effect) -> Array:
-    return np.log(effect.values) if effect.scale == "ratio" else effect.values
+    def widened(self, scale: Scale, by: float) -> Region:
+        """By a factor for ratios, else by a number; inside out if it is below 1, or 0."""
+        if scale == "ratio":
+            return Region(self.low / by, self.high * by)
+        return Region(self.low - by, self.high + by)
 
+    def holds(self, number: float) -> bool:
+        """Whether the number lies in it."""
+        return self.low <= number <= self.high
 
-def _to_scale(effect: Effect, number: float) -> float:
-    return float(np.log(number)) if effect.scale == "ratio" else number
+    def p_inside(self, effect: Effect) -> float:
+        """Of the hypothesis that the mean effect lies outside."""
+        return max(self._tests(effect, "greater", "less"))
 
+    def p_outside(self, effect: Effect) -> float:
+        """Of the hypothesis that it lies inside; two ends are two chances, and corrected for."""
+        p_values = self._tests(effect, "less", "greater")
+        return min(1.0, len(p_values) * min(p_values))
 
-class Criterion(ABC):
-    """When a claim counts as reproduced."""
-
-    @abstractmethod
-    def describe(self, settings: Settings) -> str:
-        """The criterion in words, thresholds included."""
-
-    def p_values(
-        self, effects: Sequence[Effect], settings: Settings, rng: np.random.Generator
+    def _tests(
+        self,
+        effect: Effect,
+        at_low: Literal["less", "greater"],
+        at_high: Literal["less", "greater"],
     ) -> list[float]:
-        """One for each effect, or none at all for a criterion without a test."""
-        return []
+        """p-values of a test at each finite end."""
+        ends = [(self.low, at_low), (self.high, at_high)]
+        return [
+            mean_p_value(effect.on_scale, side, math.log(end) if effect.scale == "ratio" else end)
+            for end, side in ends
+            if math.isfinite(end) and not (effect.scale == "ratio" and end <= 0)
+        ]
 
-    @abstractmethod
-    def verdict(
-        self, ours: Estimate, p_values: Sequence[float], corrected: float, settings: Settings
-    ) -> Verdict:
-        """The verdict, given the claim's number, its parts' p-values and the corrected one."""
+    def __str__(self) -> str:
+        if math.isinf(self.low):
+            return f"at most {self.high:g}"
+        return f"at least {self.low:g}" + (
+            "" if math.isinf(self.high) else f", at most {self.high:g}"
+        )
+
+
+@dataclass(frozen=True)
+class PValues:
+    """Of a claim's three tests, each for the hypothesis that it is not so.
+
+    Attributes:
+        claimed: that all parts are as the claim says.
+        weaker: that they meet the weaker criterion, or, where there is none, that some part of
+            several is as the claim says; NaN where there is neither.
+        opposite: that some part is not even what may still be called so.
+    """
+
+    claimed: float
+    weaker: float
+    opposite: float
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """When a claim counts as reproduced, and when as contradicted.
+
+    Attributes:
+        claimed: what the claim says, a region for each of its parts, or one for all.
+        weaker: likewise, what counts as ``partly``; None for a claim on a direction, for which an
+            effect below the smallest one of interest is as good as none.
+        negligible: that smallest effect if it is not that of the settings.
+        expected: a number that theory expects, which is told and not judged.
+    """
+
+    claimed: Sequence[Region]
+    weaker: Sequence[Region] | None = None
+    negligible: float | None = None
+    expected: float | None = None
+
+    def describe(self, settings: Settings, scale: Scale) -> str:
+        """The criterion in words, thresholds included."""
+        claimed = " and ".join(map(str, self.claimed))
+        if self.weaker is not None:
+            weaker = " and ".join(map(str, self.weaker))
+            return claimed if weaker == claimed else f"{claimed}; partly: {weaker}"
+        directed = claimed.replace("at most", "below").replace("at least", "above")
+        least = settings.negligible[scale] if self.negligible is None else self.negligible
+        times = " times" if scale == "ratio" else ""
+        return f"{directed}; smallest effect of interest: {least:g}{times}"
+
+    def p_values(self, effects: Sequence[Effect], settings: Settings) -> PValues:
+        """Of the tests on the parts of a claim."""
+        tested = [effect for effect in effects if effect.role == "tested"]
+        claimed = [region.p_inside(effect) for effect, region in self._with(tested, self.claimed)]
+        if self.weaker is None:
+            tolerated = [
+                self._widened(region, effect, settings, -1)
+                for effect, region in self._with(tested, self.claimed)
+            ]
+            weaker = _any_of(claimed) if len(claimed) > 1 else math.nan
+        else:
+            tolerated = [region for _, region in self._with(tested, self.weaker)]
+            weaker = max(map(Region.p_inside, tolerated, tested))
+        return PValues(
+            max(claimed), weaker, _any_of(list(map(Region.p_outside, tolerated, tested)))
+        )
+
+    def strays(self, effects: Sequence[Effect], settings: Settings) -> list[Effect]:
+        """The variants of a grid that are shown to go the other way, corrected for their number."""
+        grid = [effect for effect in effects if effect.role == "of the grid"]
+        return [
+            effect
+            for effect, region in self._with(grid, self.claimed)
+            if self._widened(region, effect, settings, 1).p_outside(effect) * len(grid)
+            < settings.level
+        ]
+
+    def verdict(self, p_values: PValues, strays: Sequence[Effect], settings: Settings) -> Verdict:
+        """The verdict, given the p-values as they are corrected for the number of claims."""
+        claimed, weaker, opposite = (
+            p < settings.level for p in (p_values.claimed, p_values.weaker, p_values.opposite)
+        )
+        if claimed and not opposite and not strays:
+            return "reproduced"
+        if claimed or weaker:
+            return "partly"
+        return "contradicted" if opposite else "inconclusive"
+
+    def verdict_without_test(self, number: float) -> Verdict:
+        """Of an effect for which there is no interval."""
+        if self.claimed[0].holds(number):
+            return "reproduced"
+        return "partly" if self.weaker and self.weaker[0].holds(number) else "contradicted"
 
     def remark(self, ours: Estimate) -> str:
         """What else the claim's number says; no part of the verdict."""
-        return ""
-
-
-def _graded(reproduced: bool, partly: bool) -> Verdict:
-    if reproduced:
-        return "reproduced"
-    return "partly" if partly else "not reproduced"
-
-
-class Threshold(Criterion):
-    """A criterion without a test: the number, and the interval around it if there is one.
-
-    It is reproduced if the whole interval meets the criterion, and holds partly if the number
-    meets a weaker one.
-    """
-
-    def verdict(
-        self, ours: Estimate, p_values: Sequence[float], corrected: float, settings: Settings
-    ) -> Verdict:
-        ends = [number for number in (ours.value, ours.low, ours.high) if not np.isnan(number)]
-        return _graded(all(map(self.meets, ends)), self.nearly_meets(ours.value))
-
-    @abstractmethod
-    def meets(self, number: float) -> bool:
-        """Whether a number is as the claim says."""
-
-    @abstractmethod
-    def nearly_meets(self, number: float) -> bool:
-        """Whether a number is partly as the claim says."""
-
-    @staticmethod
-    def _in_words(reproduced: str, partly: str) -> str:
-        return f"{reproduced}, with its whole interval if it has one; partly: {partly}"
-
-
-@dataclass(frozen=True)
-class AtMost(Threshold):
-    """The number is at most a threshold."""
-
-    reproduced: float
-    partly: float
-
-    def describe(self, settings: Settings) -> str:
-        return self._in_words(f"at most {self.reproduced:g}", f"at most {self.partly:g}")
-
-    def meets(self, number: float) -> bool:
-        return number <= self.reproduced
-
-    def nearly_meets(self, number: float) -> bool:
-        return number <= self.partly
-
-
-@dataclass(frozen=True)
-class AtLeast(Threshold):
-    """The number is at least a threshold."""
-
-    reproduced: float
-    partly: float
-
-    def describe(self, settings: Settings) -> str:
-        return self._in_words(f"at least {self.reproduced:g}", f"at least {self.partly:g}")
-
-    def meets(self, number: float) -> bool:
-        return number >= self.reproduced
-
-    def nearly_meets(self, number: float) -> bool:
-        return number >= self.partly
-
-
-@dataclass(frozen=True)
-class Between(Threshold):
-    """The number lies in a range."""
-
-    reproduced: Sequence[float]
-    partly: Sequence[float]
-
-    def describe(self, settings: Settings) -> str:
-        inner, outer = (f"from {low:g} to {high:g}" for low, high in (self.reproduced, self.partly))
-        return self._in_words(inner, outer)
-
-    def meets(self, number: float) -> bool:
-        return self.reproduced[0] <= number <= self.reproduced[1]
-
-    def nearly_meets(self, number: float) -> bool:
-        return self.partly[0] <= number <= self.partly[1]
-
-
-class Tested(Criterion):
-    """A criterion on every part of the claim, each with a test of its own.
-
-    The claim says that all parts are so. Its p-value is therefore the largest of theirs (an
-    intersection-union test), and it is reproduced if that one, corrected for the number of claims,
-    is below the level. It holds partly if a share of the parts passes uncorrected.
-    """
-
-    partly: float
-
-    @abstractmethod
-    def p_values(
-        self, effects: Sequence[Effect], settings: Settings, rng: np.random.Generator
-    ) -> list[float]:
-        """For each part, of the hypothesis that it is not so."""
-
-    def verdict(
-        self, ours: Estimate, p_values: Sequence[float], corrected: float, settings: Settings
-    ) -> Verdict:
-        passed = np.mean(np.array(p_values) < settings.level)
-        return _graded(corrected < settings.level, bool(passed >= self.partly))
-
-    def _in_words(self, what: str, settings: Settings) -> str:
-        weaker = "" if self.partly == 1 else f"in at least {self.partly:.0%} of the parts, "
-        return (
-            f"{what} in every part (p < {settings.level:g}, corrected); "
-            f"partly: {weaker}without the correction"
-        )
-
-
-Side = Literal["below", "above"]
-
-
-def _p_value(
-    effect: Effect, side: Side, than: float, settings: Settings, rng: np.random.Generator
-) -> float:
-    """Of the hypothesis that the effect is not on that side of a number."""
-    difference = _on_scale(effect) - _to_scale(effect, than)
-    alternative: Alternative = "less" if side == "below" else "greater"
-    return sign_flip_p_value(difference, alternative, settings.resamples, rng)
-
-
-@dataclass(frozen=True)
-class Beyond(Tested):
-    """Every part is on one side of a number: the same for all, or a list with one for each."""
-
-    side: Side
-    than: float | Sequence[float]
-    partly: float
-
-    def describe(self, settings: Settings) -> str:
-        numbers = self.than if isinstance(self.than, Sequence) else [self.than]
-        words = " and ".join(f"{number:g}" for number in numbers)
-        return self._in_words(
-            f"{self.side} {words}{', respectively,' if len(numbers) > 1 else ''}", settings
-        )
-
-    def p_values(
-        self, effects: Sequence[Effect], settings: Settings, rng: np.random.Generator
-    ) -> list[float]:
-        numbers = self.than if isinstance(self.than, Sequence) else [self.than] * len(effects)
-        return [
-            _p_value(effect, self.side, number, settings, rng)
-            for effect, number in zip(effects, numbers, strict=True)
-        ]
-
-
-@dataclass(frozen=True)
-class Rate(Beyond):
-    """Every part is below a number; what theory expects of it is told, not judged."""
-
-    expected: float
-
-    def remark(self, ours: Estimate) -> str:
-        if np.isnan(ours.low):
+        if self.expected is None or np.isnan(ours.low):
             return ""
         covers = "covers" if ours.low <= self.expected <= ours.high else "does not cover"
         return f"the interval {covers} {self.expected:g}, the slope expected for large d_r"
 
+    def _with(
+        self, effects: Sequence[Effect], regions: Sequence[Region]
+    ) -> list[tuple[Effect, Region]]:
+        """Each part with its own region; one serves all."""
+        many = len(regions) > 1
+        return list(zip(effects, regions if many else [*regions] * len(effects), strict=True))
 
-@dataclass(frozen=True)
-class Equal(Tested):
-    """Every part lies between two numbers close to each other, by a test of either bound."""
+    def _widened(self, region: Region, effect: Effect, settings: Settings, sign: int) -> Region:
+        by = settings.negligible[effect.scale] if self.negligible is None else self.negligible
+        return region.widened(effect.scale, by**sign if effect.scale == "ratio" else sign * by)
 
-    between: Sequence[float]
-    partly: float
 
-    def describe(self, settings: Settings) -> str:
-        low, high = self.between
-        return self._in_words(f"above {low:g} and below {high:g}", settings)
+def _any_of(p_values: Sequence[float]) -> float:
+    """Of several, each of which would do (Bonferroni)."""
+    return min(1.0, len(p_values) * min(p_values))
 
-    def p_values(
-        self, effects: Sequence[Effect], settings: Settings, rng: np.random.Generator
-    ) -> list[float]:
-        low, high = self.between
-        return [
-            max(
-                _p_value(effect, "above", low, settings, rng),
-                _p_value(effect, "below", high, settings, rng),
-            )
-            for effect in effects
-        ]
+
+def _threshold(region: Callable[[Any], Region], reproduced: Any, partly: Any) -> Criterion:
+    """Numbers, or a list of them with one for each part."""
+    parts = zip(*map(_as_list, (reproduced, partly)), strict=True)
+    claimed, weaker = zip(*[(region(one), region(other)) for one, other in parts], strict=True)
+    return Criterion(claimed, weaker)
+
+
+def _between(reproduced: Sequence[float], partly: Sequence[float]) -> Criterion:
+    return Criterion([Region(*reproduced)], [Region(*partly)])
+
+
+def _equal(between: Sequence[float]) -> Criterion:
+    return _between(between, between)
+
+
+def _beyond(
+    region: Callable[[float], Region],
+    than: float | Sequence[float],
+    negligible: float | None = None,
+    expected: float | None = None,
+) -> Criterion:
+    return Criterion([region(number) for number in _as_list(than)], None, negligible, expected)
+
+
+def _as_list(numbers: Any) -> Sequence[float]:
+    return numbers if isinstance(numbers, Sequence) else [numbers]
+
+
+def _at_most(number: float) -> Region:
+    return Region(high=number)
+
+
+def _at_least(number: float) -> Region:
+    return Region(low=number)
 
 
 CRITERIA: dict[str, Callable[..., Criterion]] = {
-    "at_most": AtMost,
-    "at_least": AtLeast,
-    "between": Between,
-    "below": partial(Beyond, "below"),
-    "above": partial(Beyond, "above"),
-    "rate": partial(Rate, "below"),
-    "equal": Equal,
+    "at_most": partial(_threshold, _at_most),
+    "at_least": partial(_threshold, _at_least),
+    "between": _between,
+    "below": partial(_beyond, _at_most),
+    "above": partial(_beyond, _at_least),
+    "equal": _equal,
 }
 """The criteria by the name that ``claims.yaml`` gives them under ``kind``."""
 

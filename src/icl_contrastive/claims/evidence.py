@@ -13,6 +13,7 @@ import pandas as pd
 
 Array = npt.NDArray[np.float64]
 Query = Mapping[str, Any]
+Scale = Literal["ratio", "number", "largest"]
 
 _TEXT_COLUMNS = {
     "setting",
@@ -42,18 +43,25 @@ class Effect:
     """A quantity that a claim, or one part of it, is about.
 
     Attributes:
-        label: which part, such as ``α = 0.1``.
+        label: which part, such as ``epochs``.
         values: one for each run, in the order of the runs.
         scale: ``ratio``, positive and averaged in logarithms; ``number``, averaged as it is;
             ``largest``, of which the largest counts and for which there is neither interval nor
             test.
-        headline: whether the claim's own number is taken from this part.
+        role: ``tested``, what the criterion asks for; ``of the grid``, a single variant of a grid
+            that is judged as a whole; ``beside``, told and not judged. The claim's number is that
+            of its first tested part.
     """
 
     label: str
     values: Array
-    scale: Literal["ratio", "number", "largest"] = "number"
-    headline: bool = True
+    scale: Scale = "number"
+    role: Literal["tested", "of the grid", "beside"] = "tested"
+
+    @property
+    def on_scale(self) -> Array:
+        """The values as they are averaged."""
+        return np.log(self.values) if self.scale == "ratio" else self.values
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,11 @@ class Evidence:
                 f"learning rate {model.learning_rate:g}"
             )
         return found[0]
+
+
+def by_run(rows: pd.DataFrame, value: str, statistic: str) -> Array:
+    """One number for each run, in the order of the runs."""
+    return np.asarray(rows.groupby("run", sort=True)[value].agg(statistic), np.float64)
 
 
 def describe(query: Query) -> str:

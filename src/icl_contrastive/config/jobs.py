@@ -157,11 +157,6 @@ def family_requirements(experiment: Experiment) -> Job:
     }
 
 
-def family_training(experiment: Experiment) -> Job:
-    """Of ``steps.family_training``."""
-    return _pick(experiment.config, "seed")
-
-
 def trajectory(experiment: Experiment, setting: str, variant: str) -> Job:
     """Of ``steps.trajectory``."""
     return {"setting": setting, "variant": variant}
@@ -187,7 +182,6 @@ def claims(experiment: Experiment) -> Job:
         for variant in experiment.variants.values()
     ]
     return {
-        "seed": experiment.config["seed"],
         "d_r": experiment.layers_d_r,
         "settings": experiment.settings,
         "variants": variants,

@@ -65,4 +65,4 @@ def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None
             made_by = {"config": config, "made_with": origin(arguments.code)}
             save(draw(config, **read), arguments.output, made_by)
 
-    run_step(make, *tables, many="output", argv=argv, of=draw)
+    run_step(make, *tables, many=["output"], argv=argv, of=draw)

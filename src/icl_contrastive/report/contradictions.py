@@ -17,12 +17,11 @@ from icl_contrastive.claims.evidence import (
     NotTestableError,
     Query,
 )
-from icl_contrastive.claims.measures import (
-    deviation,
-    entry_error,
+from icl_contrastive.claims.measures.curves import final_error
+from icl_contrastive.claims.measures.descents import deviation, identity_error
+from icl_contrastive.claims.measures.estimates import entry_error
+from icl_contrastive.claims.measures.predictions import (
     error_ratio,
-    final_error,
-    identity_error,
     place_of_quoted_error,
     unexplained,
 )
@@ -183,7 +182,7 @@ def _distribution(run: Run) -> str:
 
 def _normalization(run: Run) -> str:
     (left,) = unexplained(run.evidence, setting=_SHORT)
-    (off,) = entry_error(run.evidence, matrix="attention", setting=_SHORT)
+    off = entry_error(run.evidence, matrix="attention", setting=_SHORT)
     how = {
         "unit": "With unit norm",
         "scaled": "Multiplied by d^(−1/4)",

@@ -17,7 +17,10 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write a row for each claim; ``config["tables"]`` names the tables in their order."""
+    """Write a row for each claim, and the numbers of every run that it rests on.
+
+    ``config["tables"]`` names the tables in their order.
+    """
     entries = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
     try:
         settings, claims = read_claims(entries)
@@ -25,12 +28,16 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         raise StepError(f"{arguments.claims}: {error}") from error
     paths = zip(config["tables"], arguments.tables, strict=True)
     tables = {name: load_table(path, columns_of(name)) for name, path in paths}
-    scaled = load_table(arguments.scaled, ["id", "ours", "verdict"])
-    scorecard = evaluate(claims, Evidence(config, tables), settings, config["seed"], scaled)
-    for verdict, count in scorecard["verdict"].value_counts().items():
+    others = {
+        path.name.removesuffix("_claims.csv"): load_table(path, ["id", "ours", "verdict"])
+        for path in arguments.others
+    }
+    found = evaluate(claims, Evidence(config, tables), settings, others)
+    for verdict, count in found.scorecard["verdict"].value_counts().items():
         log.info("%s: %d", verdict, count)
-    save_table(arguments.output, scorecard, MAY_BE_EMPTY["claims"])
+    save_table(arguments.output, found.scorecard, MAY_BE_EMPTY["claims"])
+    save_table(arguments.effects, found.effects)
 
 
 if __name__ == "__main__":
-    run_step(main, "claims", "scaled", "output", many="tables")
+    run_step(main, "claims", "output", "effects", many=["tables", "others"])

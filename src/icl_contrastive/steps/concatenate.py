@@ -26,4 +26,4 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run_step(main, "output", many="tables")
+    run_step(main, "output", many=["tables"])

@@ -102,4 +102,4 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run_step(main, "data", "output", many="pretrained")
+    run_step(main, "data", "output", many=["pretrained"])

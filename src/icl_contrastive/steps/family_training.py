@@ -11,19 +11,17 @@ import pandas as pd
 from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.command import run_step
-from icl_contrastive.statistics import bootstrap_interval
+from icl_contrastive.statistics import mean_interval
 from icl_contrastive.steps.family import load_family
-from icl_contrastive.streams import stream
 
 CONFIDENCE = 0.95
-RESAMPLES = 10_000
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write a row for each error (train, test) after the last epoch and each file, the base first.
 
-    ``mean``, ``low`` and ``high`` are over the runs. ``ratio`` to the base is the geometric mean of
-    the runs' own ratios, since run r of all variants has the same prompts and initial weights.
+    ``mean``, ``low`` and ``high`` are over the runs, in logarithms, and so are those of the runs'
+    own ratios to the base: run r of all variants has the same prompts and initial weights.
     """
     files = [load_tensors(path) for path in arguments.pretrained]
     rows: list[dict[str, Any]] = []
@@ -36,15 +34,13 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             row |= {"family": made_by["features"]["family"], "projection": family.projection}
             row |= {"d_r": d_r, "error": error}
             final = tensors[f"{error}_mse"][:, -1].astype(np.float64)
-            logs = np.log(final / base)
-            rng = stream(config["seed"], "family training", made_by["variant"], error)
-            low, high = bootstrap_interval(final, CONFIDENCE, RESAMPLES, rng)
-            row |= {"mean": final.mean(), "low": low, "high": high}
-            low, high = np.exp(bootstrap_interval(logs, CONFIDENCE, RESAMPLES, rng))
-            row |= {"ratio": np.exp(logs.mean()), "ratio_low": low, "ratio_high": high}
+            for name, values in (("", final), ("ratio_", final / base)):
+                low, high = np.exp(mean_interval(np.log(values), CONFIDENCE))
+                row |= {f"{name}mean": np.exp(np.log(values).mean())}
+                row |= {f"{name}low": low, f"{name}high": high}
             rows.append(row)
     save_table(arguments.output, pd.DataFrame(rows), MAY_BE_EMPTY["family_training"])
 
 
 if __name__ == "__main__":
-    run_step(main, "output", many="pretrained")
+    run_step(main, "output", many=["pretrained"])

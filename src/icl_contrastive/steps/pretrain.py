@@ -90,4 +90,4 @@ def _has_gpu() -> bool:
 
 
 if __name__ == "__main__":
-    run_step(main, "output", many="inputs", options=("device",))
+    run_step(main, "output", many=["inputs"], options=("device",))

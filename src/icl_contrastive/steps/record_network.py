@@ -55,4 +55,4 @@ def read_texts(path: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    run_step(main, "output", many="inputs")
+    run_step(main, "output", many=["inputs"])

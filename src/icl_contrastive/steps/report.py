@@ -44,4 +44,4 @@ def _write(text: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_step(main, "claims", "reference", "texts", "output", many="artifacts")
+    run_step(main, "claims", "reference", "texts", "output", many=["artifacts"])

@@ -1,0 +1,172 @@
+"""Of learning curves: a variant beside the plain layer of the same learning rate, run by run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from icl_contrastive.claims.evidence import (
+    KERNEL_LAYER,
+    Array,
+    Effect,
+    Evidence,
+    Model,
+    NotTestableError,
+    Query,
+)
+
+Over = Literal["trend", "mean"]
+"""What is asked of a grid: a factor for each of its steps, or the geometric mean."""
+
+
+def final_error(
+    evidence: Evidence,
+    of: Query,
+    setting: Query,
+    last: float,
+    base: Query = KERNEL_LAYER,
+    over: Over | None = None,
+) -> list[Effect]:
+    """Ratio of the mean training errors over the last epochs."""
+
+    def ratio(curves: Array, others: Array) -> Array:
+        return np.asarray(_final(curves, last) / _final(others, last))
+
+    return _compare(evidence, of, base, setting, ratio, over)
+
+
+def _final(curves: Array, last: float) -> Array:
+    return np.asarray(curves[:, -_share(curves.shape[1], last) :].mean(1))
+
+
+def area(
+    evidence: Evidence,
+    of: Query,
+    setting: Query,
+    until: float,
+    base: Query = KERNEL_LAYER,
+    over: Over | None = None,
+) -> list[Effect]:
+    """Ratio of the areas under the training curves over the first epochs."""
+
+    def ratio(curves: Array, others: Array) -> Array:
+        stop = _share(curves.shape[1], until)
+        return np.asarray(curves[:, :stop].mean(1) / others[:, :stop].mean(1))
+
+    return _compare(evidence, of, base, setting, ratio, over)
+
+
+def epochs(
+    evidence: Evidence,
+    of: Query,
+    setting: Query,
+    at: float,
+    base: Query = KERNEL_LAYER,
+    over: Over | None = None,
+) -> list[Effect]:
+    """Ratio of the epochs to a given error.
+
+    The error is the one that the base has, in the same run, after the share ``at`` of its epochs. A
+    curve that never gets there counts as one epoch more than there are.
+    """
+
+    def ratio(curves: Array, others: Array) -> Array:
+        targets = others[:, _share(others.shape[1], at) - 1]
+        ours, theirs = (
+            np.array([epochs_to_error(*pair) for pair in zip(one, targets, strict=True)])
+            for one in (curves, others)
+        )
+        return np.asarray(ours / theirs)
+
+    return _compare(evidence, of, base, setting, ratio, over)
+
+
+def epochs_to_error(curve: Array, error: float) -> float:
+    """Epochs (from 1) until a curve (epochs,) first reaches an error, logarithms interpolated."""
+    reached = np.flatnonzero(curve <= error)
+    if not len(reached):
+        return float(len(curve) + 1)
+    first = int(reached[0])
+    if first == 0:
+        return 1.0
+    before, after = np.log(curve[first - 1]), np.log(curve[first])
+    return float(first + (before - np.log(error)) / (before - after))
+
+
+def speed(
+    evidence: Evidence,
+    of: Query,
+    setting: Query,
+    at: float,
+    base: Query = KERNEL_LAYER,
+    over: Over | None = None,
+) -> list[Effect]:
+    """``epochs``, and the ratio of the areas under the whole curves."""
+    parts = {
+        "epochs": epochs(evidence, of, setting, at, base, over),
+        "area": area(evidence, of, setting, 1, base, over),
+    }
+    named = [
+        replace(effect, label=name if effect.label == "all" else f"{name}, {effect.label}")
+        for name, effects in parts.items()
+        for effect in effects
+    ]
+    return sorted(named, key=lambda effect: effect.role != "tested")
+
+
+def _compare(
+    evidence: Evidence,
+    of: Query,
+    base: Query,
+    setting: Query,
+    ratio: Callable[[Array, Array], Array],
+    over: Over | None,
+) -> list[Effect]:
+    """The ratio of every variant asked for, and what is asked of them as a grid, first."""
+    name = evidence.setting(setting)
+    models = evidence.models(of, name)
+    if over is not None:
+        models = sorted(models, key=_size)
+    effects = []
+    for model in models:
+        other = evidence.base(model, base, name)
+        curves, others = (_curves(evidence, name, one) for one in (model, other))
+        if curves.shape != others.shape:
+            raise NotTestableError(f"{model.name} and {other.name} differ in runs or epochs")
+        effects.append(Effect(model.label, ratio(curves, others), "ratio"))
+    return effects if over is None else [_of_grid(effects, over), *_members(effects)]
+
+
+def _size(model: Model) -> float:
+    return abs(float(model.hyperparameters["alpha"]))
+
+
+def _of_grid(effects: Sequence[Effect], over: Over) -> Effect:
+    """A grid's ratios as one, run by run.
+
+    ``trend``: exp(b) of the least-squares line log ratio = b · step through the plain layer, which
+    is step 0; the grid's sizes, whatever they are, are steps 1, 2, … ``mean``: the geometric mean.
+    """
+    logs = np.stack([effect.on_scale for effect in effects])  # (grid, runs)
+    weights = np.arange(1, len(logs) + 1) if over == "trend" else np.ones(len(logs))
+    label = "for each step of the grid" if over == "trend" else "mean of the grid"
+    return Effect(label, np.exp(weights @ logs / (weights @ weights)), "ratio")
+
+
+def _members(effects: Sequence[Effect]) -> list[Effect]:
+    return [replace(effect, role="of the grid") for effect in effects]
+
+
+def _curves(evidence: Evidence, setting: str, model: Model) -> Array:
+    """Training error of every run after every epoch, (runs, epochs)."""
+    rows = evidence.table("pretraining", setting=setting, variant=model.name)
+    return rows.pivot(index="run", columns="epoch", values="train_mse").to_numpy(np.float64)
+
+
+def _share(count: int, share: float) -> int:
+    """That share of the epochs as a whole number, at least one."""
+    return max(1, math.ceil(share * count))

@@ -1,0 +1,105 @@
+"""Of the predictions: the layer beside its controls on the same held-out prompts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from icl_contrastive.claims.evidence import (
+    Array,
+    Effect,
+    Evidence,
+    NotTestableError,
+    Query,
+    by_run,
+)
+
+LAYER = "layer"
+"""The predictor of the table of controls that the others are compared with."""
+ZERO_SHOT, DEMONSTRATIONS = "zero-shot part", "demonstrations' part"
+"""The two parts of the layer's prediction: W_0 φ(q), and the rest."""
+
+
+def _predictions(evidence: Evidence, setting: Query, predictor: str) -> pd.DataFrame:
+    return evidence.table("controls", setting=evidence.setting(setting), predictor=predictor)
+
+
+def unexplained(evidence: Evidence, setting: Query, predictor: str = LAYER) -> list[Effect]:
+    """Mean squared error over the error of predicting zero, the mean of y², run by run."""
+    rows = _predictions(evidence, setting, predictor)
+    rows = rows.assign(square=rows["y_true"] ** 2)
+    error, zero = (by_run(rows, column, "mean") for column in ("squared_error", "square"))
+    return [Effect("all", error / zero, "ratio")]
+
+
+def unexplained_ratio(evidence: Evidence, setting: Query, base: Query) -> list[Effect]:
+    """The layer's ``unexplained`` in one setting over that in another, run by run.
+
+    Run r has the same task in both.
+    """
+    (ours,), (others,) = (unexplained(evidence, one) for one in (setting, base))
+    if ours.values.shape != others.values.shape:
+        raise NotTestableError("the settings differ in their runs")
+    return [Effect("all", ours.values / others.values, "ratio")]
+
+
+def error_ratio(
+    evidence: Evidence, setting: Query, predictor: str, base: str = LAYER
+) -> list[Effect]:
+    """Ratio of the mean squared errors of two predictors on the same prompts, run by run."""
+    errors = [
+        by_run(_predictions(evidence, setting, name), "squared_error", "mean")
+        for name in (predictor, base)
+    ]
+    return [Effect("all", errors[0] / errors[1], "ratio")]
+
+
+def use_of_demonstrations(evidence: Evidence, setting: Query) -> list[Effect]:
+    """``error_ratio`` with shuffled labels, and the demonstrations' share of the prediction.
+
+    A layer whose demonstrations cancel each other, and which answers from the query alone, is
+    ruined by shuffled labels, too: so both are asked for. The share is cov(part, ŷ) / var(ŷ).
+    """
+    (ratio,) = error_ratio(evidence, setting, "shuffled labels")
+    prediction, part = (
+        _predictions(evidence, setting, name).set_index(["run", "prompt"])["prediction"]
+        for name in (LAYER, DEMONSTRATIONS)
+    )
+    moments = pd.DataFrame({"prediction": prediction, "part": part})
+    means = moments.groupby("run").transform("mean")
+    centered = moments - means
+    products = centered.mul(centered["prediction"], axis=0).groupby("run").mean()
+    share = (products["part"] / products["prediction"]).to_numpy(np.float64)
+    return [replace(ratio, label="error with shuffled labels"), Effect("share", share)]
+
+
+def zero_shot(evidence: Evidence, setting: Query) -> list[Effect]:
+    """Correlation of W_0 φ(q) with the label, and beside it that of the demonstrations' part."""
+    return [
+        Effect("W_0", _correlation(_predictions(evidence, setting, ZERO_SHOT))),
+        Effect(
+            "demonstrations",
+            _correlation(_predictions(evidence, setting, DEMONSTRATIONS)),
+            role="beside",
+        ),
+    ]
+
+
+def _correlation(rows: pd.DataFrame) -> Array:
+    return np.array(
+        [
+            of_run["prediction"].corr(of_run["y_true"])
+            for _, of_run in rows.groupby("run", sort=True)
+        ]
+    )
+
+
+def place_of_quoted_error(
+    evidence: Evidence, setting: Query, truth: float, prediction: float
+) -> list[Effect]:
+    """Share of the run's prompts on which the layer errs less than on the quoted one."""
+    rows = _predictions(evidence, setting, LAYER)
+    quoted = (prediction - truth) ** 2
+    return [Effect("all", by_run(rows.assign(less=rows["squared_error"] < quoted), "less", "mean"))]
