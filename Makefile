@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RESULTS ?= results
 
-.PHONY: figures report readme crate smoke scaled networks verify audit check test bench lint lock clean help
+.PHONY: figures report readme crate smoke scaled confirm networks verify audit check test bench lint lock clean help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,12 @@ smoke: .venv/ready  ## figures and report in miniature, into results/smoke
 scaled: .venv/ready  ## the other reading of section 3.1, into results/scaled; its verdicts are kept
 	mkdir -p results/scaled
 	$(BIN)/snakemake --cores all --configfile workflow/presets/scaled.yaml --directory results/scaled
-	cp results/scaled/results/tables/claims.csv workflow/presets/scaled_claims.csv
+	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.keep scaled
+
+confirm: .venv/ready  ## the verdicts again on a fresh seed and more runs, into results/confirm; they are kept
+	mkdir -p results/confirm
+	$(BIN)/snakemake --cores all --configfile workflow/presets/confirm.yaml --directory results/confirm claims
+	PYTHONPATH=src $(BIN)/python -m icl_contrastive.report.keep confirm
 
 networks: .networks/ready  ## attention heads of three pretrained networks: results/figures/heads.png
 	$(BIN)/snakemake --cores all networks

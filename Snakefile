@@ -57,7 +57,7 @@ artifacts = [
         setting=experiment.long_settings,
         format=["csv", "safetensors"],
     ),
-    *expand("results/tables/{table}.csv", table=[*experiment.tables, "claims"]),
+    *expand("results/tables/{table}.csv", table=[*experiment.tables, "claims", "effects"]),
     *expand("results/figures/{figure}.{format}", figure=experiment.figures, format=["pdf", "png"]),
 ]
 

@@ -97,9 +97,9 @@ class Region:
     def __str__(self) -> str:
         if math.isinf(self.low):
             return f"at most {self.high:g}"
-        return f"at least {self.low:g}" + (
-            "" if math.isinf(self.high) else f", at most {self.high:g}"
-        )
+        if math.isinf(self.high):
+            return f"at least {self.low:g}"
+        return f"from {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,6 +29,9 @@ _GRID_KEYS = ("alpha", "k", "beta")
 _SIGNS = {"> 0": (0, math.inf), "< 0": (-math.inf, 0)}
 _SYMBOLS = {"alpha": "α", "beta": "β"}
 
+
+Over = Literal["trend", "mean"]
+"""What is asked of a grid: a factor for each of its steps, or the geometric mean."""
 
 KERNEL_LAYER: Query = {"model": "softmax", "attention": "kernel", "features": {}}
 """The plain layer with the features of the whole experiment."""
@@ -163,6 +166,18 @@ class Evidence:
                 f"learning rate {model.learning_rate:g}"
             )
         return found[0]
+
+
+def of_grid(effects: Sequence[Effect], over: Over) -> Effect:
+    """A grid's ratios as one, run by run.
+
+    ``trend``: exp(b) of the least-squares line log ratio = b · step through the plain layer, which
+    is step 0; the grid's sizes, whatever they are, are steps 1, 2, … ``mean``: the geometric mean.
+    """
+    logs = np.stack([effect.on_scale for effect in effects])  # (grid, runs)
+    weights = np.arange(1, len(logs) + 1) if over == "trend" else np.ones(len(logs))
+    label = "for each step of the grid" if over == "trend" else "mean of the grid"
+    return Effect(label, np.exp(weights @ logs / (weights @ weights)), "ratio")
 
 
 def by_run(rows: pd.DataFrame, value: str, statistic: str) -> Array:

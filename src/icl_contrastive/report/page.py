@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from icl_contrastive.artifacts.files import load_table
-from icl_contrastive.claims import Evidence
+from icl_contrastive.claims import OTHER_RUNS, Evidence, combined
 from icl_contrastive.config import FIGURES, Experiment, jobs
 from icl_contrastive.figures.wording import many, number
 from icl_contrastive.report.captions import Caption, caption_numbers, write_caption
@@ -42,13 +42,29 @@ class Mark:
 VERDICTS = {
     verdict.name: verdict
     for verdict in (
-        Mark("reproduced", "Reproduced", "✓", "what was measured meets the criterion"),
-        Mark("partly", "Partly", "◐", "it meets a weaker criterion, or does so in some parts"),
-        Mark("not reproduced", "Not reproduced", "✗", "it meets neither"),
+        Mark("reproduced", "Reproduced", "✓", "shown to be as the criterion asks"),
+        Mark(
+            "partly", "Partly", "◐", "shown in part, in a weaker form, or with a negligible effect"
+        ),
+        Mark("inconclusive", "Inconclusive", "○", "neither it nor its opposite is shown"),
+        Mark("contradicted", "Contradicted", "✗", "shown not to be so"),
         Mark("not tested", "Not tested", "–", "this run lacks what the test needs"),
     )
 }
 """In the order in which they are counted."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Number and verdict of another run; one by earlier criteria may have a word of its own."""
+
+    ours: str
+    verdict: str
+
+    @property
+    def mark(self) -> Mark:
+        """How the verdict is seen."""
+        return VERDICTS.get(self.verdict, Mark(self.verdict, self.verdict.capitalize(), "✗", ""))
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,7 @@ class ClaimRow:
     """A row of the scorecard, ready to be shown."""
 
     id: str
+    statement: str
     section: str
     claim: str
     kind: str
@@ -78,8 +95,7 @@ class ClaimRow:
     note: str
     changed: str
     first_verdict: str
-    ours_scaled: str
-    verdict_scaled: Mark | None
+    beside: dict[str, Beside]
 
 
 @dataclass(frozen=True)
@@ -171,20 +187,27 @@ def label(figure: str) -> str:
 
 
 def _claim_row(row: Mapping[Any, str], experiment: Experiment) -> ClaimRow:
-    ours, low, high, p_value, corrected = (
+    ours, low, high, p_value, corrected, opposite = (
         number(float(row[name] or "nan"))
-        for name in ("ours", "interval_low", "interval_high", "p_value", "p_corrected")
+        for name in (
+            *("ours", "interval_low", "interval_high"),
+            *("p_value", "p_corrected", "p_opposite"),
+        )
     )
-    texts = ("id", "section", "claim", "kind", "paper", "measure", "criterion")
+    texts = ("id", "statement", "section", "claim", "kind", "paper", "measure", "criterion")
     may_be_absent = ("note", "changed", "first_verdict")
+    p_values = f"{p_value}, corrected {corrected}; of the opposite, corrected {opposite}"
     return ClaimRow(
         **{name: row[name] for name in texts},
         **{name: row.get(name, "") for name in may_be_absent},
         ours=ours if row["ours"] else "",
-        ours_scaled=number(float(other)) if (other := row.get("ours_scaled")) else "",
-        verdict_scaled=VERDICTS.get(row.get("verdict_scaled", "")),
+        beside={
+            run: Beside(number(float(row[f"ours_{run}"] or "nan")), verdict)
+            for run in OTHER_RUNS
+            if (verdict := row.get(f"verdict_{run}"))
+        },
         interval=f"{low} to {high}" if row["interval_low"] else "",
-        p_value=f"{p_value}, corrected {corrected}" if row["p_value"] else "",
+        p_value=p_values if row["p_value"] else "",
         verdict=VERDICTS[row["verdict"]],
         places=[_place(text, experiment) for text in row["where"].split(", ") if text],
     )
@@ -204,7 +227,7 @@ def count_verdicts(names: Iterable[str]) -> dict[str, int]:
 
 
 class Tally(NamedTuple):
-    """The verdicts of a scorecard, counted.
+    """The verdicts of a scorecard, counted by the paper's statements.
 
     Algebra decides an identity, whatever the layers have learned, so these are counted apart.
 
@@ -219,13 +242,25 @@ class Tally(NamedTuple):
     exact: int
 
 
-def tally(verdicts: Iterable[tuple[str, str]]) -> Tally:
-    """Count claims, each given by its kind and the name of its verdict."""
-    kinds: dict[str, list[str]] = {"measured": [], "identity": []}
-    for kind, verdict in verdicts:
-        kinds[kind].append(verdict)
-    identities = [verdict for verdict in kinds["identity"] if verdict != "not tested"]
-    return Tally(count_verdicts(kinds["measured"]), len(identities), identities.count("reproduced"))
+def tally(verdicts: Iterable[tuple[str, str, str]]) -> Tally:
+    """Count statements; each claim is given by its kind, its statement and its verdict's name."""
+    kinds: dict[str, dict[str, list[str]]] = {"measured": {}, "identity": {}}
+    for kind, statement, verdict in verdicts:
+        if kind in kinds:
+            kinds[kind].setdefault(statement, []).append(verdict)
+    measured, identities = ([combined(one) for one in kinds[kind].values()] for kind in kinds)
+    tested = [verdict for verdict in identities if verdict != "not tested"]
+    return Tally(count_verdicts(measured), len(tested), tested.count("reproduced"))
+
+
+def tallies(claims: Sequence[ClaimRow]) -> dict[str, Tally]:
+    """That of this run, ``here``, and of those whose verdicts stand beside it."""
+    counted = {"here": tally((one.kind, one.statement, one.verdict.name) for one in claims)}
+    for run in OTHER_RUNS:
+        rows = [one for one in claims if run in one.beside]
+        if rows and run != "before":  # which had other criteria, and was counted otherwise
+            counted[run] = tally((one.kind, one.statement, one.beside[run].verdict) for one in rows)
+    return counted
 
 
 def render(
@@ -263,11 +298,7 @@ def render(
         statistics=statistics,
         verdicts=VERDICTS,
         claims=claims,
-        tally=tally((claim.kind, claim.verdict.name) for claim in claims),
-        scaled=sum(
-            claim.kind == "measured" and claim.verdict_scaled is VERDICTS["reproduced"]
-            for claim in claims
-        ),
+        tallies=tallies(claims),
         changed=sum(bool(claim.changed) for claim in claims),
         counts=count_verdicts(claim.verdict.name for claim in claims),
         of_the_paper=[one for one in figures if one.name.startswith("figure_")],

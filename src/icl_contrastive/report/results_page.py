@@ -19,7 +19,7 @@ from icl_contrastive.config import read_experiment
 from icl_contrastive.figures.wording import many
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.jobs import needed, recorded_jobs
-from icl_contrastive.report.page import VERDICTS, Results, tally
+from icl_contrastive.report.page import Results, tallies
 from icl_contrastive.report.reference import one_key_a_line, subject
 from icl_contrastive.report.text import duration
 
@@ -48,12 +48,8 @@ def render(results: Results, seconds: dict[str, float]) -> str:
     claims = results.claims()
     return environment.get_template("results.md.jinja").render(
         claims=claims,
-        tally=tally((claim.kind, claim.verdict.name) for claim in claims),
-        scaled=sum(
-            claim.kind == "measured" and claim.verdict_scaled is VERDICTS["reproduced"]
-            for claim in claims
-        ),
-        changed=sum(bool(claim.changed) for claim in claims),
+        tallies=tallies(claims),
+        runs=results.experiment.config["runs"],
         figures=results.figures(_TEXTS),
         seconds=seconds,
         contradictions=read_contradictions(

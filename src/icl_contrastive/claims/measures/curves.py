@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
@@ -16,11 +15,10 @@ from icl_contrastive.claims.evidence import (
     Evidence,
     Model,
     NotTestableError,
+    Over,
     Query,
+    of_grid,
 )
-
-Over = Literal["trend", "mean"]
-"""What is asked of a grid: a factor for each of its steps, or the geometric mean."""
 
 
 def final_error(
@@ -138,27 +136,18 @@ def _compare(
         if curves.shape != others.shape:
             raise NotTestableError(f"{model.name} and {other.name} differ in runs or epochs")
         effects.append(Effect(model.label, ratio(curves, others), "ratio"))
-    return effects if over is None else [_of_grid(effects, over), *_members(effects)]
+    return (
+        effects
+        if over is None
+        else [
+            of_grid(effects, over),
+            *(replace(effect, role="of the grid") for effect in effects),
+        ]
+    )
 
 
 def _size(model: Model) -> float:
     return abs(float(model.hyperparameters["alpha"]))
-
-
-def _of_grid(effects: Sequence[Effect], over: Over) -> Effect:
-    """A grid's ratios as one, run by run.
-
-    ``trend``: exp(b) of the least-squares line log ratio = b · step through the plain layer, which
-    is step 0; the grid's sizes, whatever they are, are steps 1, 2, … ``mean``: the geometric mean.
-    """
-    logs = np.stack([effect.on_scale for effect in effects])  # (grid, runs)
-    weights = np.arange(1, len(logs) + 1) if over == "trend" else np.ones(len(logs))
-    label = "for each step of the grid" if over == "trend" else "mean of the grid"
-    return Effect(label, np.exp(weights @ logs / (weights @ weights)), "ratio")
-
-
-def _members(effects: Sequence[Effect]) -> list[Effect]:
-    return [replace(effect, role="of the grid") for effect in effects]
 
 
 def _curves(evidence: Evidence, setting: str, model: Model) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from icl_contrastive.claims.evidence import (
     Query,
     by_run,
     describe,
+    of_grid,
 )
 
 
@@ -45,18 +47,20 @@ def _models_if_any(evidence: Evidence, query: Query, setting: str) -> list[Model
 
 
 def deviation(evidence: Evidence, of: Query, scheme: str, setting: Query) -> list[Effect]:
-    """Median relative error of every run; none at all counts as one of rounding."""
+    """Median relative error of every run; none at all counts as one of rounding.
+
+    Of a grid the geometric mean, and beside it its variants.
+    """
     name = evidence.setting(setting)
     rounding = np.finfo(np.float64).epsneg
-    return [
-        Effect(
-            model.label,
-            np.maximum(by_run(rows, "relative_error", "median"), rounding),
-            "ratio",
-        )
-        for model in evidence.models(of, name)
-        for rows in [evidence.table("equivalence", setting=name, variant=model.name, scheme=scheme)]
-    ]
+    effects = []
+    for model in evidence.models(of, name):
+        rows = evidence.table("equivalence", setting=name, variant=model.name, scheme=scheme)
+        errors = by_run(rows, "relative_error", "median")
+        effects.append(Effect(model.label, np.maximum(errors, rounding), "ratio"))
+    if len(effects) == 1:
+        return effects
+    return [of_grid(effects, "mean"), *(replace(one, role="beside") for one in effects)]
 
 
 def cosine_gain(evidence: Evidence, setting: Query) -> list[Effect]:
@@ -82,8 +86,8 @@ def _cosines(evidence: Evidence, setting: Query, step: Literal["min", "max"]) ->
     name = evidence.setting(setting)
     model = evidence.models(KERNEL_LAYER, name)[0]
     rows = evidence.table(f"trajectories/{name}/{model.name}", setting=name, scheme="single_sample")
-    end = rows["step"].agg(step)
-    return rows.query("step == @end")
+    selected: pd.DataFrame = rows[rows["step"] == rows["step"].agg(step)]
+    return selected
 
 
 def negative_weights(evidence: Evidence, of: Query, setting: Query) -> list[Effect]:

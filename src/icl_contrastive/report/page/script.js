@@ -41,7 +41,7 @@ if (form) {
     }
     const shown = rows.filter((row) => !row.hidden).length;
     form.querySelector(".count").textContent =
-      shown === rows.length ? "" : `${shown} of ${rows.length} statements shown`;
+      shown === rows.length ? "" : `${shown} of ${rows.length} claims shown`;
   };
   form.addEventListener("input", filter);
   form.elements.open.addEventListener("change", (event) => {
@@ -63,7 +63,7 @@ if (form) {
     });
   }
 
-  // A link to a statement that the filter hides shows all of them again.
+  // A link to a claim that the filter hides shows all of them again.
   const reveal = () => {
     const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (row?.hidden) {
