@@ -86,8 +86,8 @@ lock:  ## renew the locks from pyproject.toml (needs uv)
 	$(COMPILE) $(ALL) --generate-hashes --quiet --output-file requirements.lock \
 	    $(addprefix --no-emit-package ,torch $(FROM_TORCH))
 	$(COMPILE) $(ALL) --no-deps | grep '^torch==' > torch.lock
-	$(COMPILE) --extra networks --constraint requirements.lock --generate-hashes --quiet \
-	    --output-file workflow/envs/networks.lock $(addprefix --no-emit-package ,torch $(FROM_TORCH))
+	sed -n 's/^networks = \["\(.*\)"\]/\1/p' pyproject.toml | $(subst pyproject.toml,-,$(COMPILE)) \
+	    --constraint requirements.lock --generate-hashes --quiet --output-file workflow/envs/networks.lock
 	printf '%s\n' $(WITH_WEIGHTS) | $(subst pyproject.toml,-,$(COMPILE)) --no-deps --generate-hashes \
 	    >> workflow/envs/networks.lock
 
