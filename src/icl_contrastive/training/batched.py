@@ -16,8 +16,6 @@ import torch
 from icl_contrastive.attention import Weights, read_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from icl_contrastive.attention import Normalization
@@ -26,7 +24,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-STEPS_PER_GRAPH = 16
+# Features of keys that are in memory together in an evaluation; it has a few arrays of that size.
+FEATURES_AT_ONCE = {"cpu": 2**20, "cuda": 2**26}
 
 
 class BatchedRuns:
@@ -57,103 +56,111 @@ class BatchedRuns:
         def place(array: Any) -> Tensor:
             return torch.as_tensor(np.asarray(array)).to(device, dtype, copy=True)
 
-        self._parameters = {name: place(array).requires_grad_() for name, array in weights.items()}
-        self._weights = Weights.from_tensors(self._parameters, normalization)
-        self._arrays = {name: place(array) for name, array in (features or {}).items()}
+        def place_runs(arrays: dict[str, Array]) -> dict[str, Tensor]:
+            """With an axis for prompts after that of runs."""
+            return {name: place(array).unsqueeze(1) for name, array in arrays.items()}
+
+        self._weights = {name: w.requires_grad_() for name, w in place_runs(weights).items()}
+        self._layer = Weights.from_tensors(self._weights, normalization)
+        self._arrays = place_runs(features or {})
         self._features = family.feature_map(self._arrays) if features is not None else None
         constants: dict[str, Any] = {
             name: place(a) for name, a in vars(mixing).items() if a is not None
         }
         self._mixing = replace(mixing, **constants)
         self._d_y = d_y
-        self._device = device
         self._place = place
+        self._plan: tuple[object, ...] | None = None  # shapes and rates that buffers and graph fit
+        self._graph: torch.cuda.CUDAGraph | None = None
 
-    def _squared_error(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """‖ŷ − y‖²: (R, n, d) and (R, d_y) → (R,)."""
-        output = read_out(self._weights, tokens, self._mixing, self._features)
+    def _squared_errors(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """‖ŷ − y‖²: (R, prompts, n, d) and (R, prompts, d_y) → (R, prompts)."""
+        output = read_out(self._layer, tokens, self._mixing, self._features)
         error = output[..., -self._d_y :] - targets
         return (error * error).sum(-1)
 
     def redraw(self, features: dict[str, Array]) -> None:
         """Go on with other features, arrays of the same shapes."""
         for name, array in features.items():
-            self._arrays[name].copy_(self._place(array))
+            self._arrays[name].copy_(torch.as_tensor(array).unsqueeze(1))
 
     def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int = 1) -> Array:
         """A step per batch: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
-        all_tokens, all_targets = self._place(tokens), self._place(targets)
-        prompts = tokens.shape[1]
-        position = torch.zeros(1, dtype=torch.long, device=self._device)
-        total = torch.zeros(tokens.shape[0], dtype=all_targets.dtype, device=self._device)
-        parameters = list(self._parameters.values())
-        sums = [torch.zeros_like(parameter) for parameter in parameters]  # over a batch
-
-        def descend(gradients: tuple[Tensor, ...]) -> None:
-            if batch == 1:
-                for parameter, gradient in zip(parameters, gradients, strict=True):
-                    parameter.sub_(gradient, alpha=learning_rate)
-                return
-            # A graph has no branches: before the end of a batch the step is zero, the sum kept.
-            inside = position % batch + 1
-            ends = (inside == batch) | (position + 1 == prompts)
-            rate = ends.to(all_tokens.dtype) * learning_rate / inside
-            for parameter, gradient, total_of_batch in zip(
-                parameters, gradients, sums, strict=True
-            ):
-                total_of_batch.add_(gradient)
-                parameter.sub_(rate * total_of_batch)
-                total_of_batch.mul_(~ends)
-
-        def step() -> None:
-            errors = self._squared_error(
-                all_tokens.index_select(1, position)[:, 0],
-                all_targets.index_select(1, position)[:, 0],
-            )
-            gradients = torch.autograd.grad(errors.sum(), parameters)
-            with torch.no_grad():
-                descend(gradients)
-                total.add_(errors.detach())
-                position.add_(1)
-
-        if torch.device(self._device).type == "cuda" and prompts >= STEPS_PER_GRAPH:
-            self._replay(step, prompts, [position, total, *sums, *parameters])
+        plan = tokens.shape, targets.shape, learning_rate, batch
+        if plan != self._plan:
+            self._plan, self._graph = plan, None
+            self._tokens, self._targets = self._place(tokens), self._place(targets)
+            self._position = torch.zeros(1, dtype=torch.long, device=self._tokens.device)
+            self._total = torch.zeros_like(self._targets[:, 0, 0])
+            self._sums = [torch.zeros_like(w) for w in self._weights.values()]  # over a batch
         else:
-            for _ in range(prompts):
-                step()
-        return np.asarray((total / prompts).cpu())
+            self._tokens.copy_(torch.as_tensor(tokens))
+            self._targets.copy_(torch.as_tensor(targets))
+        self._position.zero_()
+        self._total.zero_()
+        prompts = tokens.shape[1]
+        for _ in range(prompts):
+            if self._graph is not None:
+                self._graph.replay()
+            elif self._tokens.is_cuda:
+                self._graph = self._step_and_capture(learning_rate, batch)
+            else:
+                self._step(learning_rate, batch)
+        return np.asarray((self._total / prompts).cpu())
 
-    def _replay(self, step: Callable[[], None], steps: int, state: list[Tensor]) -> None:
-        """Run ``step`` as a CUDA graph of several steps, the remainder one by one.
-
-        Capturing it takes a step, after which ``state`` is put back.
-        """
-        before = [tensor.detach().clone() for tensor in state]
+    def _step_and_capture(self, learning_rate: float, batch: int) -> torch.cuda.CUDAGraph:
+        """The first step also warms up what a capture, in which nothing runs, needs."""
         warm_up = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         warm_up.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(warm_up):
-            step()
+            self._step(learning_rate, batch)
         torch.cuda.current_stream().wait_stream(warm_up)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            for _ in range(STEPS_PER_GRAPH):
-                step()
+            self._step(learning_rate, batch)
+        return graph
+
+    def _step(self, learning_rate: float, batch: int) -> None:
+        """The prompt at the position; all that it reads and writes stays where it is in memory."""
+        parameters = list(self._weights.values())
+        errors = self._squared_errors(
+            self._tokens.index_select(1, self._position),
+            self._targets.index_select(1, self._position),
+        )
+        gradients = torch.autograd.grad(errors.sum(), parameters)
         with torch.no_grad():
-            for tensor, value in zip(state, before, strict=True):
-                tensor.copy_(value)
-        for _ in range(steps // STEPS_PER_GRAPH):
-            graph.replay()
-        for _ in range(steps % STEPS_PER_GRAPH):
-            step()
+            if batch == 1:
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    parameter.sub_(gradient, alpha=learning_rate)
+            else:
+                # A graph has no branches: before a batch's end the step is zero, the sum kept.
+                inside = self._position % batch + 1
+                ends = (inside == batch) | (self._position + 1 == self._tokens.shape[1])
+                rate = ends.to(errors.dtype) * learning_rate / inside
+                for parameter, gradient, over_batch in zip(
+                    parameters, gradients, self._sums, strict=True
+                ):
+                    over_batch.add_(gradient)
+                    parameter.sub_(rate * over_batch)
+                    over_batch.mul_(~ends)
+            self._total.add_(errors.detach()[:, 0])
+            self._position.add_(1)
 
     @torch.no_grad()
     def evaluate(self, tokens: Array, targets: Array) -> Array:
         """Mean squared error over prompts, (R,)."""
-        by_prompt = self._place(tokens).transpose(0, 1), self._place(targets).transpose(0, 1)
-        errors = [self._squared_error(t, y) for t, y in zip(*by_prompt, strict=True)]
-        return torch.stack(errors).mean(0).cpu().numpy()
+        runs, prompts, n, _ = tokens.shape
+        all_tokens, all_targets = self._place(tokens), self._place(targets)
+        one = all_tokens[:1, :1, :1]
+        features = n if self._features is None else self._features(one).shape[-1]
+        size = max(1, FEATURES_AT_ONCE[all_tokens.device.type] // (runs * n * features))
+        errors = [
+            self._squared_errors(all_tokens[:, i : i + size], all_targets[:, i : i + size])
+            for i in range(0, prompts, size)
+        ]
+        return np.asarray(torch.cat(errors, 1).mean(1).cpu())
 
     @property
     def weights(self) -> dict[str, Array]:
         """A copy of the weights, named as they were given."""
-        return {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
+        return {n: w.detach()[:, 0].cpu().numpy().copy() for n, w in self._weights.items()}
