@@ -151,6 +151,7 @@ def neighbor_ranks(projections: Projections, features: FeatureMap | None) -> Ten
     return score_ranks(scores.masked_fill(own, torch.inf))
 
 
+@torch.no_grad()
 def _scores(keys: Tensor, queries: Tensor, features: FeatureMap | None) -> Tensor:
     return keys @ queries.mT if features is None else features.scores(keys, queries)
 

@@ -93,7 +93,13 @@ class ExponentialFeatures(FeatureMap):
         return self.log_kernel(keys, queries)
 
     def attention(self, keys: Tensor, queries: Tensor) -> Tensor:
-        return self.log_kernel(keys, queries).softmax(-2)
+        """For one query, each feature's share of all that its keys get, summed: few operations."""
+        if queries.shape[-2] > 1:
+            return self.log_kernel(keys, queries).softmax(-2)
+        exponent = (keys + queries) @ self.omega.mT + 2 * self.log_weight[..., None, :]
+        exponent = exponent - (keys * keys).sum(-1, keepdim=True) / 2  # ‖q‖² cancels
+        shares = exponent.flatten(-2).softmax(-1).view_as(exponent)  # (..., n, m)
+        return shares.sum(-1, keepdim=True)
 
     def log_kernel(self, keys: Tensor, queries: Tensor) -> Tensor:
         """log φ(K)ᵀφ(Q), all pairs, at any norm: (..., n, d) and (..., n', d) → (..., n, n').
