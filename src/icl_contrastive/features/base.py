@@ -96,8 +96,9 @@ class ExponentialFeatures(FeatureMap):
         """For one query, each feature's share of all that its keys get, summed: few operations."""
         if queries.shape[-2] > 1:
             return self.log_kernel(keys, queries).softmax(-2)
-        exponent = (keys + queries) @ self.omega.mT + 2 * self.log_weight[..., None, :]
-        exponent = exponent - (keys * keys).sum(-1, keepdim=True) / 2  # ‖q‖² cancels
+        exponent = (keys + queries) @ self.omega.mT
+        exponent += 2 * self.log_weight[..., None, :]
+        exponent -= (keys * keys).sum(-1, keepdim=True) / 2  # ‖q‖² cancels
         shares = exponent.flatten(-2).softmax(-1).view_as(exponent)  # (..., n, m)
         return shares.sum(-1, keepdim=True)
 
