@@ -123,7 +123,7 @@ def query_attention(projections: Projections, features: FeatureMap | None) -> Te
     query = projections.queries[..., -1:, :]  # (..., 1, d)
     if features is None:
         return torch.softmax((projections.keys * query).sum(-1), -1)
-    return features.attention(projections.keys, query)[..., 0]
+    return features.attention(projections.keys, query).squeeze(-1)
 
 
 def score_ranks(scores: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ def coefficients(
     if mixing.repulsion_by_rank is not None:
         weight = pad(constant(mixing.repulsion_by_rank), (0, 1))  # itself, the last rank, has none
         repulsion = weight[neighbor_ranks(projections, features)]  # (..., N, N)
-        total = (attention[..., None, :-1] @ repulsion)[..., 0, :]  # (..., N)
+        total = (attention[..., None, :-1] @ repulsion).squeeze(-2)  # (..., N)
         c = c - pad(total, (0, 1))
     return c
 
@@ -185,7 +185,7 @@ def read_out(
     projections = project(weights, tokens)
     attention = query_attention(projections, features)
     c = coefficients(mixing, attention, projections, features)  # (..., N + 1)
-    return (c[..., None, :] @ projections.values)[..., 0, :]
+    return (c[..., None, :] @ projections.values).squeeze(-2)
 
 
 def check_shapes(weights: Weights, tokens: Tensor) -> None:

@@ -658,7 +658,6 @@ def test_without_a_driver_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @every_model
 def test_cuda_against_the_compiled_loop(model: dict[str, Any]) -> None:
-    """With a number of prompts that no captured graph divides."""
     job = make_job(model, runs=3, prompts=60)
     fused, batched = job.fused(), job.batched("cuda")
     for _ in range(2):

@@ -123,18 +123,17 @@ class ExponentialFeatures(FeatureMap):
         return self._log_kernel_by_pair(keys, queries)
 
     def _log_kernel_by_pair(self, keys: Tensor, queries: Tensor) -> Tensor:
-        """In blocks of features, so that memory does not grow with m."""
+        """In blocks of features, so that memory for pairs does not grow with m."""
         import torch
 
         m = self.omega.shape[-2]
         batch = np.broadcast_shapes(keys.shape[:-2], queries.shape[:-2], self.omega.shape[:-2])
         pairs = math.prod(batch) * keys.shape[-2] * queries.shape[-2]
         size = max(1, PAIR_BLOCK // pairs)
+        log_keys, log_queries = self._log(keys), self._log(queries)
         parts = []
         for start in range(0, m, size):
             block = slice(start, start + size)
-            part = ExponentialFeatures(self.omega[..., block, :], self.log_weight[..., block])
-            log_keys, log_queries = part._log(keys), part._log(queries)
-            exponent = log_keys[..., :, None, :] + log_queries[..., None, :, :]
+            exponent = log_keys[..., :, None, block] + log_queries[..., None, :, block]
             parts.append(exponent.logsumexp(-1))  # (..., n, n')
         return torch.stack(parts).logsumexp(0) - math.log(m)
