@@ -672,5 +672,6 @@ def test_cuda_against_the_compiled_loop(model: dict[str, Any]) -> None:
 def test_pretraining_on_cuda() -> None:
     cpu, cuda = (pretrained(epochs=2, device=device) for device in ("cpu", "cuda"))
     np.testing.assert_allclose(cuda.train_mse, cpu.train_mse, rtol=1e-3)
-    for name, array in cpu.tensors.items():
-        assert relative(cuda.tensors[name], array) < 1e-4
+    for name, array in cpu.tensors.items():  # some are zero
+        distance = np.linalg.norm(cuda.tensors[name] - array)
+        assert distance <= 1e-4 * np.linalg.norm(array), name
