@@ -58,6 +58,8 @@ def sample_part(
 ) -> tuple[Array, Prompts]:
     """Tasks (1 or count, d_y, d_x) and ``count`` prompts of one run of a setting.
 
+    A shared task is that of the run, the same in all settings: they differ in their prompts alone.
+
     Args:
         shape: ``seed``, ``setting``, ``tasks``, ``demonstrations``, ``d_x``, ``d_y``.
         run: the run's number.
@@ -67,7 +69,7 @@ def sample_part(
     """
     seed, setting = shape["seed"], shape["setting"]
     shared = shape["tasks"] == "shared"
-    names = ("task", setting, run) if shared else ("task", setting, run, part, *more)
+    names = ("task", run) if shared else ("task", setting, run, part, *more)
     tasks = sample_task(stream(seed, *names), shape["d_y"], shape["d_x"], 1 if shared else count)
     rng = stream(seed, "prompts", setting, run, part, *more)
     return tasks, sample_prompts(rng, tasks, count, shape["demonstrations"])

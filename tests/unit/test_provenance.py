@@ -68,7 +68,7 @@ def test_the_data_say_what_made_them(tmp_path: Path) -> None:
     assert made_with["versions"] == versions(["numpy", "safetensors"])
     assert made_with["streams"] == [
         *(f"prompts/n5/{run}/{part}" for run in range(2) for part in ("test", "train")),
-        *("task/n5/0", "task/n5/1"),
+        *("task/0", "task/1"),
     ]
     record = {"step": "steps.data", "config": config, "wrote": {"data.safetensors": sha256(output)}}
     assert json.loads(done.stderr.partition("made with ")[2]) == made_with | record

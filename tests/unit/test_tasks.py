@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from icl_contrastive.streams import stream
-from icl_contrastive.tasks import Prompts, sample_prompts, sample_task
+from icl_contrastive.tasks import Prompts, sample_part, sample_prompts, sample_task
 
 D_X = 11
 
@@ -71,3 +71,19 @@ def test_prompts_and_tasks_differ_from_each_other() -> None:
     assert len({t.tobytes() for t in tasks}) == 50
     tokens = prompts_of(tasks[:1], 50).tokens
     assert len({token.tobytes() for token in tokens[..., :D_X].reshape(-1, D_X)}) == 50 * 16
+
+
+def test_settings_pair_their_shared_tasks() -> None:
+    """One W for each run, whatever the setting; the prompts of another setting are its own."""
+    shape = {"seed": 1, "setting": "a", "tasks": "shared", "demonstrations": 7, "d_x": 4, "d_y": 2}
+    longer = shape | {"setting": "b", "demonstrations": 9}
+    W, prompts = sample_part(shape, 0, "train", 3)
+    W_longer, others = sample_part(longer, 0, "test", 5)
+    np.testing.assert_array_equal(W, W_longer)
+    assert not np.isin(prompts.tokens[..., :4], others.tokens[..., :4]).any()
+    assert not np.isin(W, sample_part(shape, 1, "train", 3)[0]).any()
+
+    apart = {"tasks": "per_prompt"}
+    own = sample_part(shape | apart, 0, "train", 3)[0]
+    for others in (sample_part(longer | apart, 0, "train", 3)[0], W):
+        assert not np.isin(own, others).any()
