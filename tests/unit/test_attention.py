@@ -18,6 +18,7 @@ from icl_contrastive.analysis.estimates import (
     estimated_matrices,
     exact_matrices,
     mild_pairs,
+    uniform_matrices,
 )
 from icl_contrastive.attention import (
     Normalization,
@@ -450,11 +451,16 @@ def test_prompts_that_are_none_are_refused(
 
 def test_errors_are_of_matrices_of_one_shape() -> None:
     """Else the smaller one would be repeated."""
-    for errors in (approximation_errors, entry_errors):
+    one, other = torch.ones(3, 5), torch.ones(3, 1)
+    for errors, matrices in (
+        (approximation_errors, (one, other)),
+        (entry_errors, (one, other, other)),
+        (entry_errors, (other, other, one)),
+    ):
         with pytest.raises(
             ValueError, match=r"shapes \(3, 5\) and \(3, 1\): they must be the same"
         ):
-            errors(torch.ones(3, 5), torch.ones(3, 1))
+            errors(*matrices)
 
 
 def test_mild_pairs_are_of_one_prompt(generator: torch.Generator) -> None:
@@ -493,16 +499,29 @@ def test_entry_errors_of_a_known_matrix() -> None:
         [[8.0, 1.0, 2.0], [2.0, -10.0, 4.0], [4.0, 2.0, 16.0]], dtype=torch.float64
     )
     factor = torch.tensor([[1.5, 1.1, 1.2], [1.1, 1.5, 0.9], [1.2, 0.9, 0.5]], dtype=torch.float64)
-    errors = entry_errors((exact * factor)[None], exact[None])
+    uniform = torch.full_like(exact, 6.0)
+    errors = entry_errors((exact * factor)[None], exact[None], uniform[None])
     difference = (exact * factor - exact).abs()
     found = [error.tolist() for error in errors]
     means = [float((difference**2).mean()), float(difference.mean())]
-    assert found == [[pytest.approx(value)] for value in (*means, 49 / 9, 0.2, 0.5, 0.1)]
+    of_uniform = [49, 8 / 9]  # the first entry is off by 4, and by 2 from the uniform one
+    expected = [*means, 49 / 9, *of_uniform, 5, 0.3, 0.2, 0.5, 0.1]
+    assert found == [[pytest.approx(value)] for value in expected]
 
 
 def test_entry_errors_of_a_batch_are_those_of_each(generator: torch.Generator) -> None:
-    estimate, exact = normal(generator, 2, 3, 16, 5)
-    batch = entry_errors(estimate, exact)
+    matrices = normal(generator, 3, 3, 16, 5)
+    batch = entry_errors(*matrices)
     for i in range(3):
-        for one, all_of_them in zip(entry_errors(estimate[i], exact[i]), batch, strict=True):
+        for one, all_of_them in zip(entry_errors(*matrices[:, i]), batch, strict=True):
             torch.testing.assert_close(one, all_of_them[i])
+
+
+def test_uniform_matrices_are_those_of_equal_keys(generator: torch.Generator) -> None:
+    """Then the softmax has the same weight for every token."""
+    queries, keys, values = normal(generator, 3, 2, 7, D)
+    equal = exact_matrices(Projections(queries, torch.zeros_like(keys), values))
+    uniform = uniform_matrices(Projections(queries, keys, values))
+    assert (uniform.attention == 1 / 7).all()
+    for one, other in zip(uniform, equal, strict=True):
+        torch.testing.assert_close(one, other)

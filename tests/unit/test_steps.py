@@ -612,8 +612,6 @@ def attention_errors(folder: Path, output: Path, **change: Any) -> pd.DataFrame:
 
 def test_attention_errors(folder: Path, tmp_path: Path) -> None:
     table = attention_errors(folder, tmp_path / "x.csv")
-    measures = ["mse", "mae", "size", "relative", "relative_largest", "relative_rest"]
-    assert list(table) == [*KEYS_OF_ERRORS, *measures]
     assert list(table) == list(columns_of("attention_errors"))
     # The layers' own law of omega with every d_r and their own, the other laws with their own.
     swept = {(row.projection, row.trained, row.d_r) for row in table.itertuples()}
@@ -625,6 +623,8 @@ def test_attention_errors(folder: Path, tmp_path: Path) -> None:
     assert (table["mse"] >= table["mae"] ** 2).all()
     attention = table[table["matrix"] == "attention"]
     np.testing.assert_allclose(attention["size"], 1 / (N + 1), rtol=1e-12)
+    # What uniform weights give is the same for every estimate of a prompt's matrix.
+    assert (table.groupby(["run", "matrix", "prompt"])["mse_uniform"].nunique() == 1).all()
 
 
 def test_attention_errors_are_of_the_runs_own_layers_and_draws(
@@ -647,12 +647,23 @@ def test_attention_errors_are_of_the_runs_own_layers_and_draws(
             one, other = scores / scores.sum(0), exact / exact.sum(0)
             where = (table["run"] == run) & (table["draw"] == draw) & (table["prompt"] == prompt)
             rows = table[where & table["trained"] & (table["d_r"] == 48)].set_index("matrix")
-            for matrix, error in (("attention", one - other), ("output", v.T @ (one - other))):
+            uniform = 1 / (N + 1) - other
+            for matrix, error, null in (
+                ("attention", one - other, uniform),
+                ("output", v.T @ (one - other), v.T @ uniform),
+            ):
                 assert rows["mse"][matrix] == pytest.approx((error**2).mean(), rel=1e-9)
+                assert rows["mse_uniform"][matrix] == pytest.approx((null**2).mean(), rel=1e-9)
+                nearer = (np.abs(error) < np.abs(null)).mean()
+                assert rows["nearer_than_uniform"][matrix] == pytest.approx(nearer)
             relative = np.abs(one / other - 1)
             assert rows["relative"]["attention"] == pytest.approx(np.median(relative), rel=1e-9)
             top = relative[other == other.max(0)]
             assert rows["relative_largest"]["attention"] == pytest.approx(np.median(top), rel=1e-9)
+            absolute = np.abs(one - other)
+            for name, among in (("largest", other == other.max(0)), ("rest", other < other.max(0))):
+                expected = np.median(absolute[among])
+                assert rows[f"absolute_{name}"]["attention"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_more_to_estimate_changes_nothing_else(folder: Path, tmp_path: Path) -> None:

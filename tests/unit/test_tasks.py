@@ -85,5 +85,5 @@ def test_settings_pair_their_shared_tasks() -> None:
 
     apart = {"tasks": "per_prompt"}
     own = sample_part(shape | apart, 0, "train", 3)[0]
-    for others in (sample_part(longer | apart, 0, "train", 3)[0], W):
-        assert not np.isin(own, others).any()
+    for other in (sample_part(longer | apart, 0, "train", 3)[0], W):
+        assert not np.isin(own, other).any()

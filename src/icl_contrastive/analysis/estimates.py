@@ -37,6 +37,10 @@ class EntryErrors(NamedTuple):
         mse: mean squared error of the entries.
         mae: mean absolute error of the entries.
         size: mean absolute value of the exact entries.
+        mse_uniform: mean squared error of the matrix that uniform weights give instead.
+        nearer_than_uniform: share of the entries that are nearer to the exact one than its is.
+        absolute_largest: median absolute error among the largest tenth of every column's entries.
+        absolute_rest: among all others.
         relative: relative error of the median entry.
         relative_largest: of the median entry among the largest tenth of every column.
         relative_rest: of the median entry among all others.
@@ -45,6 +49,10 @@ class EntryErrors(NamedTuple):
     mse: Tensor
     mae: Tensor
     size: Tensor
+    mse_uniform: Tensor
+    nearer_than_uniform: Tensor
+    absolute_largest: Tensor
+    absolute_rest: Tensor
     relative: Tensor
     relative_largest: Tensor
     relative_rest: Tensor
@@ -59,6 +67,13 @@ def exact_matrices(projections: Projections) -> Matrices:
 def estimated_matrices(projections: Projections, features: FeatureMap) -> Matrices:
     """The same with A_u = φ(K)ᵀφ(Q) (Eq. 7)."""
     attention = kernel_attention(projections.queries, projections.keys, features)
+    return Matrices(attention, layer_output(attention, projections.values).mT)
+
+
+def uniform_matrices(projections: Projections) -> Matrices:
+    """The same with the weight 1/n on every token: what an estimate has to be better than."""
+    keys, n = projections.keys, projections.keys.shape[-2]
+    attention = keys.new_full((*keys.shape[:-1], n), 1 / n)
     return Matrices(attention, layer_output(attention, projections.values).mT)
 
 
@@ -92,15 +107,17 @@ def approximation_errors(estimate: Tensor, exact: Tensor) -> Errors:
     return Errors(float((difference**2).mean()), float(difference.abs().mean()))
 
 
-def entry_errors(estimate: Tensor, exact: Tensor) -> EntryErrors:
+def entry_errors(estimate: Tensor, exact: Tensor, uniform: Tensor) -> EntryErrors:
     """Errors of matrices (..., rows, columns), a number for each of the batch.
 
     Raises ValueError if the shapes differ.
     """
     _check_shapes(estimate, exact)
+    _check_shapes(uniform, exact)
     difference, size = (estimate - exact).abs(), exact.abs()
+    of_uniform = (uniform - exact).abs()
     order = size.argsort(dim=-2, descending=True, stable=True)
-    relative = (difference / size).gather(-2, order)
+    absolute, relative = (one.gather(-2, order) for one in (difference, difference / size))
     largest = math.ceil(exact.shape[-2] / 10)
 
     def mean(entries: Tensor) -> Tensor:
@@ -113,13 +130,17 @@ def entry_errors(estimate: Tensor, exact: Tensor) -> EntryErrors:
         mse=mean(difference**2),
         mae=mean(difference),
         size=mean(size),
+        mse_uniform=mean(of_uniform**2),
+        nearer_than_uniform=mean((difference < of_uniform).to(exact.dtype)),
+        absolute_largest=median(absolute[..., :largest, :]),
+        absolute_rest=median(absolute[..., largest:, :]),
         relative=median(relative),
         relative_largest=median(relative[..., :largest, :]),
         relative_rest=median(relative[..., largest:, :]),
     )
 
 
-def _check_shapes(estimate: Tensor, exact: Tensor) -> None:
-    if estimate.shape != exact.shape:
-        shapes = f"{tuple(estimate.shape)} and {tuple(exact.shape)}"
-        raise ValueError(f"estimate and exact have the shapes {shapes}: they must be the same")
+def _check_shapes(matrix: Tensor, exact: Tensor) -> None:
+    if matrix.shape != exact.shape:
+        shapes = f"{tuple(matrix.shape)} and {tuple(exact.shape)}"
+        raise ValueError(f"matrix and exact one have the shapes {shapes}: they must be the same")

@@ -16,6 +16,7 @@ from icl_contrastive.analysis.estimates import (
     entry_errors,
     estimated_matrices,
     exact_matrices,
+    uniform_matrices,
 )
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.attention import project
@@ -56,7 +57,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         tokens, _ = load_test_prompts(arguments.data, run, slice(prompts), torch.float64)
         projections = project(layer.weights, tokens)
         statistics = fitted_statistics(arguments.data, layer.weights, run, slice(prompts))
-        exact = exact_matrices(projections)
+        exact, uniform = exact_matrices(projections), uniform_matrices(projections)
         for family, trained, d_r in sweep(config):
             for draw in range(config["draws"]):
                 rng = stream(
@@ -66,8 +67,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 estimate = estimated_matrices(projections, features)
                 for name in Matrices._fields:
                     keys.append((setting, run, family.projection, trained, d_r, draw, name))
-                    pair = getattr(estimate, name), getattr(exact, name)
-                    errors.append(torch.stack(entry_errors(*pair), -1))  # (prompts, measures)
+                    three = (getattr(one, name) for one in (estimate, exact, uniform))
+                    errors.append(torch.stack(entry_errors(*three), -1))  # (prompts, measures)
         log.info("run %d of %d", run + 1, config["runs"])
     names = ["setting", "run", "projection", "trained", "d_r", "draw", "matrix"]
     table = pd.DataFrame(keys, columns=names).loc[np.repeat(np.arange(len(keys)), prompts)]
