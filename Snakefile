@@ -45,7 +45,11 @@ artifacts = [
         setting=experiment.approximation_settings,
         part=["", "_matrices"],
     ),
-    *expand("results/attention_errors/{setting}.csv", setting=experiment.approximation_settings),
+    *expand(
+        "results/attention_errors/{setting}{part}.csv",
+        setting=experiment.approximation_settings,
+        part=["", "_bias"],
+    ),
     *expand(
         "results/families/{setting}{part}.csv",
         setting=experiment.family_settings,

@@ -14,6 +14,7 @@ from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from icl_contrastive.analysis.estimates import (
     approximation_errors,
+    bias_and_variance,
     entry_errors,
     estimated_matrices,
     exact_matrices,
@@ -525,3 +526,29 @@ def test_uniform_matrices_are_those_of_equal_keys(generator: torch.Generator) ->
     assert (uniform.attention == 1 / 7).all()
     for one, other in zip(uniform, equal, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_bias_and_variance_against_numpy(generator: torch.Generator) -> None:
+    estimates, exact = normal(generator, 4, 3, 6, 5), normal(generator, 3, 6, 5)
+    found = bias_and_variance(estimates, exact)
+    for prompt in range(3):
+        bias2, variance = [], []
+        for row, column in np.ndindex(6, 5):
+            values = estimates[:, prompt, row, column].numpy()
+            variance.append(np.var(values, ddof=1))
+            off = values.mean() - exact[prompt, row, column].item()
+            bias2.append(off**2 - variance[-1] / 4)
+        assert found.bias2[prompt].item() == pytest.approx(np.mean(bias2))
+        assert found.variance[prompt].item() == pytest.approx(np.mean(variance))
+
+
+def test_bias_and_variance_of_a_ratio_whose_own_are_known() -> None:
+    """1 over the mean of k exponentials: biased by 1/(k − 1), as any normalized estimate is."""
+    k, draws, rows = 10, 3, 500
+    denominator = np.random.default_rng(0).gamma(k, 1 / k, (draws, rows, rows))
+    estimates = torch.from_numpy(1 / denominator)
+    found = bias_and_variance(estimates, torch.ones(rows, rows, dtype=torch.float64))
+    assert found.bias2.item() == pytest.approx(1 / (k - 1) ** 2, rel=0.1)
+    variance = k**2 / ((k - 1) ** 2 * (k - 2))
+    assert found.variance.item() == pytest.approx(variance, rel=0.02)
+    assert variance / draws > 3 / (k - 1) ** 2  # which the mean's squared error has on top

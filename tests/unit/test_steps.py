@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from icl_contrastive.artifacts.files import load_tensors, save_tensors
-from icl_contrastive.artifacts.tables import columns_of
+from icl_contrastive.artifacts.tables import columns_of, read_table
 from icl_contrastive.command import StepError, check_origin, run_step
 from icl_contrastive.dual import DualProblem
 from icl_contrastive.streams import stream
@@ -600,14 +600,20 @@ KEYS_OF_ERRORS = ["setting", "run", "projection", "trained", "d_r", "draw", "mat
 
 
 def attention_errors(folder: Path, output: Path, **change: Any) -> pd.DataFrame:
+    """The errors; their bias and variance lie beside them, under ``_bias``."""
     run_here(
         "attention_errors",
         ATTENTION_ERRORS | change,
         data=folder / "data.safetensors",
         pretrained=folder / "softmax.safetensors",
-        output=output,
+        errors=output,
+        bias=bias_beside(output),
     )
     return pd.read_csv(output)
+
+
+def bias_beside(errors: Path) -> Path:
+    return errors.with_stem(f"{errors.stem}_bias")
 
 
 def test_attention_errors(folder: Path, tmp_path: Path) -> None:
@@ -670,6 +676,26 @@ def test_more_to_estimate_changes_nothing_else(folder: Path, tmp_path: Path) -> 
     fewer = attention_errors(folder, tmp_path / "a.csv", draws=1, d_r=[12])
     more = attention_errors(folder, tmp_path / "b.csv")
     pd.testing.assert_frame_equal(more.merge(fewer[KEYS_OF_ERRORS]), fewer)
+
+
+def test_bias_and_variance_make_up_the_squared_error(folder: Path, tmp_path: Path) -> None:
+    errors = attention_errors(folder, tmp_path / "x.csv")
+    table = pd.read_csv(bias_beside(tmp_path / "x.csv"))
+    assert list(table) == list(columns_of("attention_bias"))
+    keys = [key for key in KEYS_OF_ERRORS if key != "draw"]
+    assert_ordered(table, *keys)
+    means = errors.groupby(keys, as_index=False, sort=False)["mse"].mean()
+    both = table.merge(means, on=keys, validate="one_to_one")
+    assert len(both) == len(table) == len(means)
+    np.testing.assert_allclose(both["bias2"] + both["variance"], both["mse"], rtol=1e-9)
+    assert (table["variance"] > 0).all()
+
+
+def test_a_single_draw_has_no_variance(folder: Path, tmp_path: Path) -> None:
+    attention_errors(folder, tmp_path / "x.csv", draws=1)
+    path = bias_beside(tmp_path / "x.csv")
+    table = read_table("attention_bias", path).rows
+    assert table[["bias2", "variance"]].isna().all(axis=None)
 
 
 def test_diagram(folder: Path, tmp_path: Path) -> None:

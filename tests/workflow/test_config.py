@@ -220,8 +220,8 @@ BROKEN: list[tuple[Config, list[str], str]] = [
         "2 variants are named 'regularized_eq15_alpha0.1'",
     ),
     (
-        {"settings/n15_matrices": SHAPE},
-        ["settings.n15_matrices"],
+        {"settings/n15_matrices": SHAPE, "settings/n15_bias": SHAPE},
+        ["settings.n15_matrices", "settings.n15_bias"],
         "shares files with 'n15'",
     ),
     ({"equivalence/prompts": 257}, ["equivalence.prompts"], "from 1 to 256"),

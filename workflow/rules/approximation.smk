@@ -3,7 +3,7 @@
 In: results/data/<setting>.safetensors, results/pretrained/<setting>/<variant>.safetensors.
 Out: results/approximation/<setting>.csv, the errors by number of features for one prompt, and
 _matrices.csv, some of the matrices themselves; results/attention_errors/<setting>.csv, the errors in all
-runs, on several prompts; results/tables/diagram.csv, every matrix of one prompt's equivalence.
+runs, on several prompts, and _bias.csv, their bias and variance; results/tables/diagram.csv, every matrix of one prompt's equivalence.
 """
 
 if experiment.approximation_settings:
@@ -39,7 +39,8 @@ if experiment.approximation_settings:
             data="results/data/{setting}.safetensors",
             pretrained=f"results/pretrained/{{setting}}/{experiment.approximation_variant}.safetensors",
         output:
-            "results/attention_errors/{setting}.csv",
+            errors="results/attention_errors/{setting}.csv",
+            bias="results/attention_errors/{setting}_bias.csv",
         log:
             "results/logs/attention_errors/{setting}.log",
         benchmark:
@@ -54,7 +55,8 @@ if experiment.approximation_settings:
         shell:
             "python -m icl_contrastive.steps.attention_errors"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
-            " --output {output:q} --code {input.code:q} 2> {log:q}"
+            " --errors {output.errors:q} --bias {output.bias:q}"
+            " --code {input.code:q} 2> {log:q}"
 
 
 if experiment.diagram_cell:

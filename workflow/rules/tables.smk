@@ -57,6 +57,9 @@ parts = {
     "attention_errors": expand(
         "results/attention_errors/{setting}.csv", setting=experiment.approximation_settings
     ),
+    "attention_bias": expand(
+        "results/attention_errors/{setting}_bias.csv", setting=experiment.approximation_settings
+    ),
     "families": expand("results/families/{setting}.csv", setting=experiment.family_settings),
     "family_closed_forms": expand(
         "results/families/{setting}_closed_forms.csv", setting=experiment.family_settings

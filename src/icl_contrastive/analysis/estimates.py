@@ -58,6 +58,18 @@ class EntryErrors(NamedTuple):
     relative_rest: Tensor
 
 
+class BiasVariance(NamedTuple):
+    """What the expected squared error of an estimated matrix consists of, each (...).
+
+    Attributes:
+        bias2: mean squared bias of the entries, estimated without bias: it may be negative.
+        variance: mean variance of the entries.
+    """
+
+    bias2: Tensor
+    variance: Tensor
+
+
 def exact_matrices(projections: Projections) -> Matrices:
     """A and Ĥ of Eq. 1 and 6 for the tokens of a prompt."""
     attention = exact_attention(projections.queries, projections.keys)
@@ -138,6 +150,19 @@ def entry_errors(estimate: Tensor, exact: Tensor, uniform: Tensor) -> EntryError
         relative_largest=median(relative[..., :largest, :]),
         relative_rest=median(relative[..., largest:, :]),
     )
+
+
+def bias_and_variance(estimates: Tensor, exact: Tensor) -> BiasVariance:
+    """Of independent estimates (draws, ..., rows, columns) of matrices (..., rows, columns).
+
+    The two sum to the mean of the draws' squared errors. The mean over the draws has a share of the
+    variance in its own squared error, which is taken off the bias. NaN for a single draw.
+    """
+    draws = len(estimates)
+    mean = estimates.mean(0)
+    variance = ((estimates - mean) ** 2).sum(0) / (draws - 1)
+    bias2 = (mean - exact) ** 2 - variance / draws
+    return BiasVariance(bias2.mean((-2, -1)), variance.mean((-2, -1)))
 
 
 def _check_shapes(matrix: Tensor, exact: Tensor) -> None:

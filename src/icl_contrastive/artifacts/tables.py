@@ -81,6 +81,17 @@ COLUMNS: dict[str, dict[str, type]] = {
         "relative_largest": float,
         "relative_rest": float,
     },
+    "attention_bias": {
+        "setting": str,
+        "run": int,
+        "projection": str,
+        "trained": str,
+        "d_r": int,
+        "matrix": str,
+        "prompt": int,
+        "bias2": float,
+        "variance": float,
+    },
     "matrices": {
         "setting": str,
         "d_r": float,
@@ -167,6 +178,7 @@ COLUMNS: dict[str, dict[str, type]] = {
 
 MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
     "ablations": ("relative_deviation",),
+    "attention_bias": ("bias2", "variance"),
     "claims": (
         *("ours", "interval_low", "interval_high", "p_value", "p_corrected", "p_opposite"),
         *("ours_confirm", "ours_scaled", "ours_before"),

@@ -90,9 +90,10 @@ def _names(experiment: Experiment) -> Iterator[str]:
                     "times, which Snakemake takes for endless"
                 )
     for name in experiment.settings:
-        other = name.removesuffix("_matrices").removesuffix("_closed_forms")
-        if other != name and other in experiment.settings:
-            yield f"settings.{name}: shares files with {other!r}; must have another name"
+        for part in ("_matrices", "_bias", "_closed_forms", "_solutions"):
+            other = name.removesuffix(part)
+            if other != name and other in experiment.settings:
+                yield f"settings.{name}: shares files with {other!r}; must have another name"
 
 
 def _variant(experiment: Experiment, entry: str) -> Iterator[str]:

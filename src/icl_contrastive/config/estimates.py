@@ -244,7 +244,7 @@ def tables(experiment: Experiment, job: Job) -> Need:
     for setting in experiment.approximation_settings:
         measured = config["approximation"]
         laws = len(measured["d_r"]) + 3
-        rows += 2 * runs * measured["draws"] * measured["prompts"] * laws
+        rows += 2 * runs * (measured["draws"] + 1) * measured["prompts"] * laws
         n = _n(experiment, {"setting": setting})
         rows += (len(measured["shown"]) + 1) * n * (n + _d(experiment))
     for _ in experiment.family_settings:

@@ -159,15 +159,14 @@ class Experiment:
     def claim_tables(self) -> list[str]:
         """The tables that the claims are judged by."""
         cosine = [f"trajectories/{self.figure_cell('cosine')}"] if "cosine" in self.figures else []
-        used = {"pretraining", "equivalence", "attention_errors", "controls"}
+        used = {"pretraining", "equivalence", "attention_errors", "attention_bias", "controls"}
         return [table for table in self.tables if table in {*used, *cosine}]
 
     @property
     def tables(self) -> list[str]:
         """The tables, by name below their folder."""
-        measured = (
-            ["approximation", "matrices", "attention_errors"] if self.approximation_settings else []
-        )
+        measured = ["approximation", "matrices", "attention_errors", "attention_bias"]
+        measured = measured if self.approximation_settings else []
         families = ["families", "family_closed_forms", "family_requirements"]
         families = families if self.family_settings else []
         trained = ["family_training"] if self.trained_family_cells else []

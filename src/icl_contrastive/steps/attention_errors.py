@@ -11,14 +11,17 @@ import pandas as pd
 import torch
 
 from icl_contrastive.analysis.estimates import (
+    BiasVariance,
     EntryErrors,
     Matrices,
+    bias_and_variance,
     entry_errors,
     estimated_matrices,
     exact_matrices,
     uniform_matrices,
 )
 from icl_contrastive.artifacts.files import save_table
+from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.attention import project
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import Family, build_family
@@ -47,35 +50,53 @@ def sweep(config: dict[str, Any]) -> list[tuple[Family, bool, int]]:
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write the ``EntryErrors`` of each run, law of ω, d_r, draw, matrix and prompt.
 
-    A draw is used for all prompts of its run, and is independent of all other draws.
+    A draw is used for all prompts of its run, and is independent of all other draws: over these,
+    the second table has the ``BiasVariance``.
     """
     check_origin(config, arguments.data, arguments.pretrained)
     setting, prompts = config["setting"], config["prompts"]
-    keys, errors = [], []
+    errors: list[pd.DataFrame] = []
+    bias: list[pd.DataFrame] = []
     for run in range(config["runs"]):
         layer = load_layer(arguments.pretrained, run, torch.float64)
         tokens, _ = load_test_prompts(arguments.data, run, slice(prompts), torch.float64)
         projections = project(layer.weights, tokens)
         statistics = fitted_statistics(arguments.data, layer.weights, run, slice(prompts))
         exact, uniform = exact_matrices(projections), uniform_matrices(projections)
+        estimates = [one.new_empty((config["draws"], *one.shape)) for one in exact]
         for family, trained, d_r in sweep(config):
+            about = {
+                "setting": setting,
+                "run": run,
+                "projection": family.projection,
+                "trained": trained,
+                "d_r": d_r,
+            }
             for draw in range(config["draws"]):
                 rng = stream(
                     config["seed"], "estimates", setting, run, family.projection, d_r, draw
                 )
                 features = draw_map(family, rng, tokens.shape[-1], d_r, statistics)
                 estimate = estimated_matrices(projections, features)
-                for name in Matrices._fields:
-                    keys.append((setting, run, family.projection, trained, d_r, draw, name))
-                    three = (getattr(one, name) for one in (estimate, exact, uniform))
-                    errors.append(torch.stack(entry_errors(*three), -1))  # (prompts, measures)
+                for name, of_draws, *three in zip(
+                    Matrices._fields, estimates, estimate, exact, uniform, strict=True
+                ):
+                    of_draws[draw] = three[0]
+                    keys = about | {"draw": draw, "matrix": name}
+                    errors.append(of_prompts(keys, entry_errors(*three)))
+            for name, of_draws, one in zip(Matrices._fields, estimates, exact, strict=True):
+                bias.append(of_prompts(about | {"matrix": name}, bias_and_variance(of_draws, one)))
         log.info("run %d of %d", run + 1, config["runs"])
-    names = ["setting", "run", "projection", "trained", "d_r", "draw", "matrix"]
-    table = pd.DataFrame(keys, columns=names).loc[np.repeat(np.arange(len(keys)), prompts)]
-    table["prompt"] = np.tile(np.arange(prompts), len(keys))
-    table[list(EntryErrors._fields)] = torch.cat(errors).numpy()
-    save_table(arguments.output, table)
+    save_table(arguments.errors, pd.concat(errors))
+    save_table(arguments.bias, pd.concat(bias), MAY_BE_EMPTY["attention_bias"])
+
+
+def of_prompts(keys: dict[str, Any], measures: EntryErrors | BiasVariance) -> pd.DataFrame:
+    """A row for each prompt: the keys, the prompt's number, and its measures, (prompts,) each."""
+    # Small blocks of torch's between its large ones would keep it from using their memory again.
+    columns = {name: tensor.numpy().copy() for name, tensor in measures._asdict().items()}
+    return pd.DataFrame(keys | {"prompt": np.arange(len(measures[0]))} | columns)
 
 
 if __name__ == "__main__":
-    run_step(main, "data", "pretrained", "output")
+    run_step(main, "data", "pretrained", "errors", "bias")
