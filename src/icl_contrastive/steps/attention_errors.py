@@ -30,6 +30,9 @@ from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
 
+Rows = list[tuple[dict[str, Any], torch.Tensor]]
+"""Keys, and measures of every prompt, (prompts, measures)."""
+
 
 def sweep(config: dict[str, Any]) -> list[tuple[Family, bool, int]]:
     """Families, whether the layers are trained with their law of ω, and numbers of features.
@@ -55,8 +58,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """
     check_origin(config, arguments.data, arguments.pretrained)
     setting, prompts = config["setting"], config["prompts"]
-    errors: list[pd.DataFrame] = []
-    bias: list[pd.DataFrame] = []
+    errors: Rows = []
+    bias: Rows = []
     for run in range(config["runs"]):
         layer = load_layer(arguments.pretrained, run, torch.float64)
         tokens, _ = load_test_prompts(arguments.data, run, slice(prompts), torch.float64)
@@ -83,19 +86,22 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 ):
                     of_draws[draw] = three[0]
                     keys = about | {"draw": draw, "matrix": name}
-                    errors.append(of_prompts(keys, entry_errors(*three)))
+                    errors.append((keys, torch.stack(entry_errors(*three), -1)))
             for name, of_draws, one in zip(Matrices._fields, estimates, exact, strict=True):
-                bias.append(of_prompts(about | {"matrix": name}, bias_and_variance(of_draws, one)))
+                keys = about | {"matrix": name}
+                bias.append((keys, torch.stack(bias_and_variance(of_draws, one), -1)))
         log.info("run %d of %d", run + 1, config["runs"])
-    save_table(arguments.errors, pd.concat(errors))
-    save_table(arguments.bias, pd.concat(bias), MAY_BE_EMPTY["attention_bias"])
+    save_table(arguments.errors, of_prompts(errors, EntryErrors))
+    save_table(arguments.bias, of_prompts(bias, BiasVariance), MAY_BE_EMPTY["attention_bias"])
 
 
-def of_prompts(keys: dict[str, Any], measures: EntryErrors | BiasVariance) -> pd.DataFrame:
-    """A row for each prompt: the keys, the prompt's number, and its measures, (prompts,) each."""
-    # Small blocks of torch's between its large ones would keep it from using their memory again.
-    columns = {name: tensor.numpy().copy() for name, tensor in measures._asdict().items()}
-    return pd.DataFrame(keys | {"prompt": np.arange(len(measures[0]))} | columns)
+def of_prompts(rows: Rows, measures: type[EntryErrors | BiasVariance]) -> pd.DataFrame:
+    """For each of the keys a row for every prompt, with its number and its measures."""
+    prompts = len(rows[0][1])
+    table = pd.DataFrame([keys for keys, _ in rows]).loc[np.repeat(np.arange(len(rows)), prompts)]
+    table["prompt"] = np.tile(np.arange(prompts), len(rows))
+    table[list(measures._fields)] = torch.cat([values for _, values in rows]).numpy()
+    return table
 
 
 if __name__ == "__main__":
