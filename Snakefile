@@ -55,7 +55,11 @@ artifacts = [
         setting=experiment.family_settings,
         part=["", "_closed_forms"],
     ),
-    *expand("results/controls/{setting}.csv", setting=experiment.control_settings),
+    *expand(
+        "results/controls/{setting}{part}.csv",
+        setting=experiment.control_settings,
+        part=["", "_solutions"],
+    ),
     *expand(
         "results/training_length/{setting}.{format}",
         setting=experiment.long_settings,

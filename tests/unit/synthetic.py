@@ -235,6 +235,8 @@ def pretraining_rows(runs: int, epochs: int) -> Iterable[list[object]]:
 
 CONTROLS = {
     "layer": 0.1,
+    "zero-shot part": 0.2,
+    "demonstrations' part": 1.0,
     "exact softmax, trained": 0.12,
     "exact softmax": 0.11,
     "half the demonstrations": 0.2,
@@ -258,6 +260,13 @@ def controls_rows(runs: int, prompts: int) -> Iterable[list[object]]:
             y = rng.standard_normal()
             error = np.sqrt(share) * rng.standard_normal()
             yield [setting, run, prompt, predictor, y + error, y, error**2]
+
+
+def solutions_rows(runs: int) -> Iterable[list[object]]:
+    rng = np.random.default_rng(12)
+    for setting, run in itertools.product(("n15", "n31", "n15_multitask"), range(runs)):
+        shared = "multitask" not in setting
+        yield [setting, run, rng.uniform(0.9, 1) if shared else "", rng.uniform(0, 1)]
 
 
 TRAINING_LENGTH_HEADER = (
@@ -349,6 +358,11 @@ def write_tables(
             "setting,run,prompt,predictor,prediction,y_true,squared_error",
             controls_rows(runs, prompts),
         ),
+        "solutions": write(
+            folder / "solutions.csv",
+            "setting,run,value_cosine,zero_shot_share",
+            solutions_rows(runs),
+        ),
         "training_length": write(
             folder / "training_length.csv",
             TRAINING_LENGTH_HEADER,
@@ -427,7 +441,7 @@ TABLES: dict[str, dict[str, str]] = {
         "family_closed_forms": "family_closed_forms",
         "family_requirements": "family_requirements",
     },
-    "controls": {"controls": "controls"},
+    "controls": {"controls": "controls", "solutions": "solutions"},
     "training_length": {"training_length": "training_length"},
 }
 FIGURES = sorted(CONFIGS)

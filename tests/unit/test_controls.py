@@ -10,15 +10,27 @@ import pandas as pd
 import pytest
 import torch
 
-from icl_contrastive.analysis.controls import altered_prompts, least_squares
+from icl_contrastive.analysis.controls import (
+    altered_prompts,
+    least_squares,
+    predict_labels,
+    value_cosine,
+    zero_shot_part,
+    zero_shot_share,
+)
 from icl_contrastive.artifacts.files import load_table, save_tensors
+from icl_contrastive.artifacts.tables import read_table
 from icl_contrastive.features.positive import Positive
+from icl_contrastive.limits import FULL_WIDTH_PROMPTS
 from icl_contrastive.steps import controls
 from icl_contrastive.steps import data as data_step
 from icl_contrastive.streams import stream
 from icl_contrastive.tasks import sample_prompts, sample_task
 from icl_contrastive.training import initial_weights
 from icl_contrastive.variants import build_variant
+
+from . import naive
+from .cases import MODELS, make_case
 
 D_X, N = 4, 7
 
@@ -98,8 +110,68 @@ def test_too_few_demonstrations_still_give_a_prediction() -> None:
     assert least_squares(torch.from_numpy(sample.tokens), 1).isfinite().all()
 
 
+def test_the_zero_shot_part_is_what_the_query_gives_itself() -> None:
+    """a_{N+1} v_{N+1} in the plain layer; with it, the demonstrations' sum is ŷ."""
+    case = make_case({"model": "softmax"}, 0)
+    a, v = naive.attention(case.layer, case.tokens), naive.values(case.layer, case.tokens)
+    found = zero_shot_part(case.weights, case.h[None], case.variant, case.features, 2)
+    torch.testing.assert_close(found[0], torch.from_numpy(a[-1] * v[-1])[-2:])
+    whole = predict_labels(case.weights, case.h[None], case.variant, case.features, 2)
+    others = sum(weight * value for weight, value in zip(a[:-1], v[:-1], strict=True))
+    torch.testing.assert_close((whole - found)[0], torch.from_numpy(others)[-2:])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_zero_shot_part_is_the_reference_model_s_start(name: str) -> None:
+    case = make_case(MODELS[name], 1)
+    expected = naive.reference(case.model, case.layer, case.tokens)
+    tokens = case.h.expand(2 * FULL_WIDTH_PROMPTS + 1, *case.h.shape)
+    found = zero_shot_part(case.weights, tokens, case.variant, case.features, 1)
+    assert found.shape == (len(tokens), 1)
+    start = (expected.W_0 @ expected.test_input)[-1:]
+    torch.testing.assert_close(found, torch.from_numpy(start).expand(found.shape))
+
+
+def test_the_value_cosine_tells_a_solution_that_needs_no_demonstrations(
+    prompts: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
+    tokens, _, task = prompts
+    direction = torch.cat([task[0], -torch.ones(1).double()])
+    weight = torch.zeros(D_X + 1, D_X + 1).double()
+    weight[-1] = 3 * direction
+    assert value_cosine(weight, task) == pytest.approx(1)
+    assert (tokens[:, :-1] @ weight.mT).abs().max() < 1e-5  # the demonstrations' values
+    assert value_cosine(-weight, task) == pytest.approx(-1)
+    weight[-1, :-1] = 0  # only labels are read: the first kind
+    expected = 1 / np.sqrt(1 + (task[0].numpy() ** 2).sum())
+    assert value_cosine(weight, task) == pytest.approx(expected)
+
+
+def test_the_value_cosine_of_several_labels_is_their_mean() -> None:
+    rng = np.random.default_rng(3)
+    task, weight = torch.from_numpy(rng.standard_normal((2, 3))), torch.zeros(5, 5).double()
+    weight[3] = torch.tensor([*task[0], -1, 0])
+    weight[4] = torch.tensor([*task[1], 0, 1])
+    squares = (task[1].numpy() ** 2).sum()
+    expected = (1 + (squares - 1) / (squares + 1)) / 2
+    assert value_cosine(weight, task) == pytest.approx(expected)
+
+
+def test_the_shares_of_the_parts_sum_to_one() -> None:
+    rng = np.random.default_rng(4)
+    part, other = torch.from_numpy(rng.standard_normal((2, 50, 2)))
+    share, rest = (zero_shot_share(one, part + other) for one in (part, other))
+    assert share + rest == pytest.approx(1)
+    whole = (part + other)[:, -1].numpy()
+    covariance = np.cov(part[:, -1].numpy(), whole)
+    assert share == pytest.approx(covariance[0, 1] / covariance[1, 1])
+    assert np.isnan(zero_shot_share(part, torch.ones_like(part)))
+
+
 SHARED = {
     "layer",
+    "zero-shot part",
+    "demonstrations' part",
     "fresh features",
     "exact softmax",
     "exact softmax, trained",
@@ -136,9 +208,9 @@ def test_the_table(tasks: str, tmp_path: Path) -> None:
     made_by = {"model": model, "features": features, "normalization": "unit"}
     save_tensors(base, tensors, made_by)
 
-    output = tmp_path / "controls.csv"
+    output, kinds = tmp_path / "controls.csv", tmp_path / "solutions.csv"
     controls.main(
-        argparse.Namespace(data=data, pretrained=[base, exact], output=output),
+        argparse.Namespace(data=data, pretrained=[base, exact], controls=output, solutions=kinds),
         common | {"model": model, "features": features, "ridge": 0.1},
     )
     table = load_table(output)
@@ -154,6 +226,17 @@ def test_the_table(tasks: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(
         table["squared_error"], (table["prediction"] - table["y_true"]) ** 2, atol=1e-12
     )
+    parts = [of(name)["prediction"] for name in ("zero-shot part", "demonstrations' part")]
+    np.testing.assert_allclose(sum(parts), of("layer")["prediction"], atol=1e-14)
+    solutions = read_table("solutions", kinds).rows
+    assert solutions["run"].tolist() == list(range(runs))
+    assert solutions["value_cosine"].isna().all() == (tasks == "per_prompt")
+    for run, row in solutions.iterrows():
+        part, whole = (
+            one[of("layer")["run"] == run] for one in (parts[0], of("layer")["prediction"])
+        )
+        covariance = np.cov(part, whole)
+        assert row["zero_shot_share"] == pytest.approx(covariance[0, 1] / covariance[1, 1])
     assert (of("zero")["squared_error"] == of("layer")["y_true"] ** 2).all()
     assert of("least squares")["squared_error"].max() < 1e-10
     # The exact softmax of the base's weights is that of the other layer, whose weights they are.

@@ -256,13 +256,15 @@ def test_many_variants_and_settings_have_room(tables: dict[str, Path], tmp_path:
     ]
     drawn = [figure_5(tables, negative={"variants": grid})]
     for figure in ("training_length", "controls"):
-        rows = pd.read_csv(tables[figure])
-        one = rows[rows["setting"] == "n15"]
-        path = tmp_path / f"{figure}.csv"
-        many = [one.assign(setting=f"a_long_name_of_a_setting_{i}") for i in range(6)]
-        pd.concat(many).to_csv(path, index=False)
+        others = {}
+        for table in TABLES[figure].values():
+            rows = pd.read_csv(tables[table])
+            one = rows[rows["setting"] == "n15"]
+            others[table] = tmp_path / f"{table}.csv"
+            many = [one.assign(setting=f"a_long_name_of_a_setting_{i}") for i in range(6)]
+            pd.concat(many).to_csv(others[table], index=False)
         with style.applied():
-            drawn.append(draw(figure, tables | {figure: path}))
+            drawn.append(draw(figure, tables | others))
     for shown in drawn:
         with style.applied():
             texts = [(text, box) for text, box in drawn_texts(shown) if text]

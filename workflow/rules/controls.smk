@@ -1,7 +1,8 @@
 """The trained layer beside its controls: is it in-context learning at all?
 
 In: results/data/<setting>.safetensors, results/pretrained/<setting>/<variant>.safetensors.
-Out: results/controls/<setting>.csv, and all settings together in results/tables/controls.csv.
+Out: results/controls/<setting>.csv, the predictions, and _solutions.csv, which kind of solution each
+run's layer is; all settings together in results/tables/controls.csv and solutions.csv.
 """
 
 if experiment.control_settings:
@@ -16,7 +17,8 @@ if experiment.control_settings:
                 cell=experiment.control_cells(wildcards.setting),
             ),
         output:
-            "results/controls/{setting}.csv",
+            controls="results/controls/{setting}.csv",
+            solutions="results/controls/{setting}_solutions.csv",
         log:
             "results/logs/controls/{setting}.log",
         benchmark:
@@ -31,4 +33,5 @@ if experiment.control_settings:
         shell:
             "python -m icl_contrastive.steps.controls"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
-            " --output {output:q} --code {input.code:q} {input.own:q} 2> {log:q}"
+            " --controls {output.controls:q} --solutions {output.solutions:q}"
+            " --code {input.code:q} {input.own:q} 2> {log:q}"

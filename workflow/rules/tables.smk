@@ -65,6 +65,9 @@ parts = {
         "results/families/{setting}_closed_forms.csv", setting=experiment.family_settings
     ),
     "controls": expand("results/controls/{setting}.csv", setting=experiment.control_settings),
+    "solutions": expand(
+        "results/controls/{setting}_solutions.csv", setting=experiment.control_settings
+    ),
     "training_length": expand(
         "results/training_length/{setting}.csv", setting=experiment.long_settings
     ),

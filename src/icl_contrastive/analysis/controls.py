@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.functional import cosine_similarity
 
+from icl_contrastive.dual import dual_problem
+from icl_contrastive.limits import FULL_WIDTH_PROMPTS
 from icl_contrastive.prediction import predict
 
 if TYPE_CHECKING:
@@ -35,6 +38,47 @@ def predict_labels(
 ) -> Tensor:
     """The label part of ĥ_{N+1}: (prompts, n, d) → (prompts, d_y)."""
     return predict(weights, tokens, variant, features)[..., -d_y:]
+
+
+def zero_shot_part(
+    weights: Weights, tokens: Tensor, variant: Variant, features: FeatureMap | None, d_y: int
+) -> Tensor:
+    """The label part of W_0 φ(q), (prompts, n, d) → (prompts, d_y).
+
+    What the reference model says before it has learned from a demonstration; a_{N+1} v_{N+1} in
+    the plain layer. The demonstrations' part is all else of ŷ.
+    """
+    ranked = variant.mixing(tokens.shape[-2] - 1).is_ranked
+    parts = []
+    for some in torch.split(tokens, FULL_WIDTH_PROMPTS):
+        problem = dual_problem(weights, some, features, ranked=ranked)
+        weight = variant.initial_weight(problem)[:, -d_y:]  # (some prompts, d_y, m)
+        parts.append((weight @ problem.query_features[..., None])[..., 0])
+    return torch.cat(parts)
+
+
+def value_cosine(value_weight: Tensor, task: Tensor) -> float:
+    """Cosine of the label's row of W_V with (W, −1): 1 if right labels leave values of zero.
+
+    Then each demonstration's value is W x − y, and the query's, whose label is masked, W x: it
+    answers from itself. The mean over the label coordinates.
+
+    Args:
+        value_weight: W_V, (d_out, d_x + d_y).
+        task: W, (d_y, d_x).
+    """
+    d_y = len(task)
+    direction = torch.cat([task, -torch.eye(d_y, dtype=task.dtype)], -1)  # (d_y, d_x + d_y)
+    return float(cosine_similarity(value_weight[-d_y:], direction, dim=-1).mean())
+
+
+def zero_shot_share(zero_shot: Tensor, prediction: Tensor) -> float:
+    """Share of the last coordinate's variance, cov(zero-shot part, ŷ) / var(ŷ), over the prompts.
+
+    With the demonstrations' share it sums to 1. NaN where all predictions are the same.
+    """
+    part, whole = zero_shot[:, -1], prediction[:, -1] - prediction[:, -1].mean()
+    return float((part - part.mean()) @ whole / (whole @ whole))
 
 
 def altered_prompts(

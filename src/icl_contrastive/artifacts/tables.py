@@ -110,6 +110,7 @@ COLUMNS: dict[str, dict[str, type]] = {
         "y_true": float,
         "squared_error": float,
     },
+    "solutions": {"setting": str, "run": int, "value_cosine": float, "zero_shot_share": float},
     "ablations": {
         "decision": str,
         "value": str,
@@ -191,6 +192,7 @@ MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
     "family_training": ("low", "high", "ratio_low", "ratio_high"),
     "heads": ("log10_d_r_positive_drawn", "log10_d_r_balanced_drawn"),
     "matrices": ("d_r",),
+    "solutions": ("value_cosine", "zero_shot_share"),
     "training_length": ("relative_deviation",),
 }
 """The columns of numbers in which there may be none, by table."""

@@ -159,7 +159,8 @@ class Experiment:
     def claim_tables(self) -> list[str]:
         """The tables that the claims are judged by."""
         cosine = [f"trajectories/{self.figure_cell('cosine')}"] if "cosine" in self.figures else []
-        used = {"pretraining", "equivalence", "attention_errors", "attention_bias", "controls"}
+        used = {"pretraining", "equivalence", "attention_errors", "attention_bias"}
+        used |= {"controls", "solutions"}
         return [table for table in self.tables if table in {*used, *cosine}]
 
     @property
@@ -171,7 +172,7 @@ class Experiment:
         families = families if self.family_settings else []
         trained = ["family_training"] if self.trained_family_cells else []
         diagram = ["diagram"] if self.diagrams else []
-        compared = ["controls"] if self.control_settings else []
+        compared = ["controls", "solutions"] if self.control_settings else []
         longer = ["training_length"] if self.long_settings else []
         trajectories = [f"trajectories/{cell}" for cell in self.trajectory_cells]
         curves = [

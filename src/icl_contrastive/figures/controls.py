@@ -1,6 +1,6 @@
 """Is it in-context learning at all? The layer's error beside that of its controls.
 
-Config: empty. Tables: ``controls``.
+Config: empty. Tables: ``controls, solutions``.
 """
 
 import re
@@ -27,6 +27,7 @@ KEYS = ()
 # From the layer itself to what could be known at best, in groups; the table may lack some.
 _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("the layer", style.BLUE, ("layer",)),
+    ("parts of the layer", style.PURPLE, ("zero-shot part", "demonstrations' part")),
     (
         "other attention",
         style.GREEN,
@@ -53,23 +54,61 @@ _LOWEST = 1e-3
 """Regression on noise-free labels is exact up to rounding: such errors are written, not drawn."""
 _ROW = 0.165  # inches
 _LETTERS = 80  # of titles that fit side by side
+_SCATTER = 1.5  # inches
+_MARKERS = "osD^vP"
 
 
-def draw(config: Config, controls: Table) -> Figure:
-    """A panel for each setting: every run as a dot, the median over the runs as a bar."""
+def draw(config: Config, controls: Table, solutions: Table) -> Figure:
+    """A panel for each setting: every run as a dot, the median over the runs as a bar.
+
+    Below, which kind of solution each run's layer is.
+    """
     settings = list(controls.rows["setting"].unique())
     there = set(controls.rows["predictor"])
     predictors = [(name, color) for _, color, names in _GROUPS for name in names if name in there]
-    figure = Figure(figsize=(style.PAGE_WIDTH, _ROW * len(predictors) + 0.75), layout="constrained")
-    panels = figure.subplots(1, len(settings), sharey=True, sharex=True, squeeze=False)[0]
+    height = _ROW * len(predictors) + 0.75
+    figure = Figure(figsize=(style.PAGE_WIDTH, height + _SCATTER), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(height, _SCATTER))[:, 0]
+    panels = upper.subplots(1, len(settings), sharey=True, sharex=True, squeeze=False)[0]
     for axes, setting in zip(panels, settings, strict=True):
         _draw_setting(axes, controls.where(setting=setting), predictors)
         title = textwrap.wrap(setting.replace("_", ", "), max(8, _LETTERS // len(settings)))
         axes.set_title("\n".join(title))
-    figure.supxlabel(
+    upper.supxlabel(
         "mean squared error over that of predicting zero", fontsize=style.SMALL["fontsize"] + 1
     )
+    _draw_solutions(lower.subplots(), solutions)
     return figure
+
+
+def _draw_solutions(axes: Axes, solutions: Table) -> None:
+    """By run: whether right labels leave values of zero, and how much is there before them."""
+    known = solutions.rows.dropna(subset=["value_cosine", "zero_shot_share"])
+    settings = known["setting"].unique()
+    for place, (setting, color) in enumerate(zip(settings, style.hues(len(settings)), strict=True)):
+        rows = known[known["setting"] == setting]
+        axes.plot(
+            rows["value_cosine"],
+            rows["zero_shot_share"],
+            linestyle="none",
+            marker=_MARKERS[place % len(_MARKERS)],
+            markersize=3.5,
+            markeredgewidth=0,
+            color=color,
+            alpha=0.6,
+            label=setting.replace("_", ", "),
+        )
+    axes.set_xlabel(r"cosine of $w_V$ with $(W, {-}1)$")
+    axes.set_ylabel("share of the\nzero-shot part")
+    axes.margins(0.06, 0.12)
+    axes.text(
+        *(0.99, 0.04),
+        "(1, 1): the query answers from itself",
+        transform=axes.transAxes,
+        ha="right",
+        **style.SMALL,
+    )
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def unexplained(controls: Table, predictor: str) -> Array:
@@ -105,14 +144,20 @@ def _draw_setting(axes: Axes, controls: Table, predictors: list[tuple[str, str]]
     axes.tick_params(axis="y", length=0)
 
 
-def caption_numbers(config: Config, controls: Table) -> Numbers:
-    """In the first setting, the median share of the labels' variance that is left, by predictor."""
+def caption_numbers(config: Config, controls: Table, solutions: Table) -> Numbers:
+    """In the first setting, the median share of the labels' variance that is left, by predictor.
+
+    And which kind of solution its layers are, in the median.
+    """
     setting = str(controls.rows["setting"].iloc[0])
     rows = controls.where(setting=setting)
     numbers = {"setting": setting}
     for predictor in rows.rows["predictor"].unique():
         share = float(np.median(unexplained(rows, predictor)))
         numbers[re.sub(r"\W+", "_", str(predictor))] = number(share)
+    kinds = solutions.where(setting=setting).rows
+    for measure in ("value_cosine", "zero_shot_share"):
+        numbers[measure] = number(float(kinds[measure].median()))
     return numbers
 
 

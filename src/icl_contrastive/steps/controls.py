@@ -16,12 +16,16 @@ from icl_contrastive.analysis.controls import (
     altered_prompts,
     least_squares,
     predict_labels,
+    value_cosine,
+    zero_shot_part,
+    zero_shot_share,
 )
 from icl_contrastive.artifacts.files import load_tensors, save_table
+from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.attention import Weights, project
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import Statistics, build_family
-from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
+from icl_contrastive.steps.layer import Layer, draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 from icl_contrastive.tasks import sample_task
 from icl_contrastive.variants import build_variant
@@ -45,7 +49,11 @@ def predictions(
     def of_layer(weights: Weights, features: Any, prompts: torch.Tensor = tokens) -> torch.Tensor:
         return predict_labels(weights, prompts, variant, features, d_y)
 
-    yield Prediction("layer", of_layer(layer.weights, layer.features), target)
+    prediction = of_layer(layer.weights, layer.features)
+    zero_shot = zero_shot_part(layer.weights, tokens, variant, layer.features, d_y)
+    yield Prediction("layer", prediction, target)
+    yield Prediction("zero-shot part", zero_shot, target)
+    yield Prediction("demonstrations' part", prediction - zero_shot, target)
     rng = stream(seed, "controls", "features", setting, run)
     projections = project(layer.weights, tokens)
     known = Statistics.of(projections.keys, projections.queries[:, -1])
@@ -75,14 +83,25 @@ def predictions(
     yield Prediction("zero", torch.zeros_like(target), target)
 
 
+def solution(layer: Layer, task: np.ndarray, parts: dict[str, torch.Tensor]) -> dict[str, float]:
+    """Which kind of solution a run's layer is, by its weights and by its predictions' parts."""
+    shared = len(task) == 1  # without one, there is no W that the weights could hold
+    own = torch.from_numpy(task[0]).double()
+    return {
+        "value_cosine": value_cosine(layer.weights.W_V, own) if shared else np.nan,
+        "zero_shot_share": zero_shot_share(parts["zero-shot part"], parts["layer"]),
+    }
+
+
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write setting, run, prompt, predictor, prediction, y_true, squared_error."""
+    """Write the predictions of every run, and which kind of solution its layer is."""
     check_origin(config, arguments.data, arguments.pretrained[0])
     tasks = load_tensors(arguments.data)[0]["task"]
-    tables = []
+    tables, solutions = [], []
     for run in range(config["runs"]):
-        of_run = []
+        of_run, parts = [], {}
         for predictor, prediction, target in predictions(arguments, config, tasks, run):
+            parts[predictor] = prediction
             of_run.append(
                 pd.DataFrame(
                     {
@@ -97,9 +116,13 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 )
             )
         tables.append(pd.concat(of_run).sort_values("prompt", kind="stable"))
+        layer = load_layer(arguments.pretrained[0], run, torch.float64)
+        kind = solution(layer, tasks[run], parts)
+        solutions.append({"setting": config["setting"], "run": run} | kind)
         log.info("run %d of %d", run + 1, config["runs"])
-    save_table(arguments.output, pd.concat(tables))
+    save_table(arguments.controls, pd.concat(tables))
+    save_table(arguments.solutions, pd.DataFrame(solutions), MAY_BE_EMPTY["solutions"])
 
 
 if __name__ == "__main__":
-    run_step(main, "data", "output", many=["pretrained"])
+    run_step(main, "data", "controls", "solutions", many=["pretrained"])
