@@ -151,6 +151,7 @@ def test_the_defaults_are_the_project_s_choices() -> None:
         normalization="unit",
         omega="kept",
         fresh_prompts=None,
+        order="fixed",
         batch=1,
         checkpoints=(),
         trained=None,
@@ -180,6 +181,7 @@ def test_training_goes_on_as_if_it_had_not_stopped(omega: str) -> None:
         return prompts(seed=epoch, dtype=np.float32)
 
     options: dict[str, Any] = {"omega": omega, "fresh_prompts": fresh, "batch": 5}
+    options |= {"order": "shuffled"}
     whole = train(**options, checkpoints=(1, 2, 3))
     first = train(**options, epochs=1)
     rest = train(**options, checkpoints=(1, 2, 3), trained=(1, first.tensors))
@@ -216,6 +218,40 @@ def test_fresh_prompts_come_from_the_second_epoch_on() -> None:
     assert asked == [2, 3]
     np.testing.assert_array_equal(found.train_mse[:, 0], fixed.train_mse[:, 0])
     assert (found.train_mse[:, 1] != fixed.train_mse[:, 1]).all()
+
+
+def test_a_shuffled_epoch_is_the_fixed_one_on_the_prompts_in_its_order() -> None:
+    """Step by step, against autograd; every run and epoch has an order of its own."""
+    found, single = train(order="shuffled"), prompts(dtype=np.float32)
+    start = [initial_weights(build_variant(MODELS["softmax"]), D, 1, "n", r) for r in range(RUNS)]
+    weights = {name: np.stack([one[name] for one in start]) for name in start[0]}
+    draws = [Positive().draw(stream(1, "omega", "n", run), D, M) for run in range(RUNS)]
+    features = {name: np.stack([one[name] for one in draws]) for name in draws[0]}
+    mixing = build_variant(MODELS["softmax"]).mixing(N)
+    plain = BatchedRuns(weights, Positive(), features, mixing, 1, "cpu")
+    orders = []
+    for epoch in (1, 2, 3):
+        order = [stream(1, "order", "n", r, "epoch", epoch).permutation(PROMPTS) for r in (0, 1)]
+        tokens, targets = (
+            np.stack([array[run, order[run]] for run in range(RUNS)])
+            for array in (single.tokens, single.targets)
+        )
+        errors = plain.train(tokens, targets, 0.003)
+        np.testing.assert_allclose(found.train_mse[:, epoch - 1], errors, rtol=1e-5)
+        orders += [tuple(one) for one in order]
+    assert len(set(orders)) == 6
+    for name, array in plain.weights.items():
+        assert relative(found.tensors[name], array) < 1e-5
+
+
+@pytest.mark.parametrize("omega", ["kept", "per_epoch", "per_step"])
+def test_a_checkpoint_is_the_layer_that_training_would_have_ended_with(omega: str) -> None:
+    """Features included, unless they are those of the whole run."""
+    kept = train(omega=omega, checkpoints=(2,)).checkpoints[2]
+    ended = train(omega=omega, epochs=2).tensors
+    assert ("omega" in kept) == (omega != "kept")
+    for name, array in kept.items():
+        np.testing.assert_array_equal(array, ended[name])
 
 
 SHAPE = {"seed": 3, "runs": RUNS, "setting": "n", "demonstrations": N, "prompts": 20}

@@ -67,6 +67,19 @@ def test_a_checkpoint_is_where_a_shorter_run_ends(data: Path, tmp_path: Path) ->
         np.testing.assert_array_equal(long[name][:, :3], short[name])
 
 
+def test_a_checkpoint_is_looked_at_with_the_features_it_had(data: Path, tmp_path: Path) -> None:
+    """They are others after every epoch."""
+    tables = []
+    for epochs in (2, 3):
+        path = tmp_path / f"{epochs}.safetensors"
+        train(data, path, epochs=epochs, checkpoints=[2], omega="per_epoch")
+        output = path.with_suffix(".csv")
+        arguments = argparse.Namespace(data=data, pretrained=path, output=output)
+        training_length.main(arguments, {"setting": "s", "runs": RUNS})
+        tables.append(load_table(output))
+    assert tables[0].equals(tables[1])
+
+
 def test_without_checkpoints_none_are_kept(data: Path, tmp_path: Path) -> None:
     assert not any("/" in name for name in train(data, tmp_path / "a.safetensors", epochs=1))
 

@@ -15,7 +15,7 @@ from icl_contrastive.tasks import Prompts, sample_part
 from icl_contrastive.training import TrainingDivergedError, pretrain
 from icl_contrastive.variants import build_variant
 
-OPTIONAL = ("init", "init_scale", "normalization", "omega", "batch", "checkpoints")
+OPTIONAL = ("init", "init_scale", "normalization", "omega", "order", "batch", "checkpoints")
 """Arguments of ``pretrain`` whose defaults are its own."""
 
 CHECKPOINT = "checkpoints/"

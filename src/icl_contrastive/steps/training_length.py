@@ -15,7 +15,7 @@ from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.steps.family import load_family
-from icl_contrastive.steps.layer import load_layer, load_test_prompts
+from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
 from icl_contrastive.steps.pretrain import CHECKPOINT
 from icl_contrastive.variants import build_variant
 
@@ -37,7 +37,9 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 for name, array in arrays.items()
                 if name.startswith(CHECKPOINT)
             }
-            then = layer._replace(weights=replace(layer.weights, **kept))
+            drawn = {name: kept.pop(name) for name in [*kept] if not hasattr(layer.weights, name)}
+            features = family.feature_map(drawn) if drawn else layer.features
+            then = Layer(replace(layer.weights, **kept), features)
             rows.append(
                 {
                     "setting": config["setting"],

@@ -10,7 +10,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -30,6 +30,7 @@ Array = npt.NDArray[np.float32]
 Device = Literal["auto", "cpu", "cuda"]
 Init = Literal["uniform", "normal", "standard_normal"]
 Omega = Literal["kept", "per_epoch", "per_step"]
+Order = Literal["fixed", "shuffled"]
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ class Pretrained:
             ``omega`` (R, m, d) and ``log_weight`` (R, m).
         train_mse: (R, epochs trained), mean of the squared errors met during the epoch (A.3).
         test_mse: (R, epochs trained), mean squared error on the held-out prompts after the epoch.
-        checkpoints: the weights after the epochs that were asked for, by epoch.
+        checkpoints: the weights after the epochs that were asked for, by epoch; with the features
+            then, unless they are kept.
     """
 
     tensors: dict[str, Array]
@@ -139,12 +141,13 @@ def pretrain(
     normalization: Normalization = "unit",
     omega: Omega = "kept",
     fresh_prompts: Callable[[int], Prompts] | None = None,
+    order: Order = "fixed",
     batch: int = 1,
     checkpoints: Collection[int] = (),
     trained: tuple[int, Mapping[str, Array]] | None = None,
     device: Device = "auto",
 ) -> Pretrained:
-    """Train one layer per run on the prompts, in their order, ``epochs`` times.
+    """Train one layer per run on the prompts, ``epochs`` times.
 
     Args:
         prompts: tokens (R, prompts, N + 1, d), targets (R, prompts, d_y).
@@ -164,6 +167,8 @@ def pretrain(
             last one is in the result, and the held-out error is measured with it.
         fresh_prompts: the prompts of an epoch from the second on, counted from 1; without it, all
             epochs have the same.
+        order: whether every epoch takes the prompts in the order that they have, or in one of its
+            own, drawn for each run and the same for all variants.
         batch: prompts per step, whose gradients are averaged; an epoch ends a batch.
         checkpoints: epochs after which the weights are kept.
         trained: go on after so many epochs from the weights that they ended with: what follows is
@@ -219,6 +224,7 @@ def pretrain(
     for epoch in range(done, epochs):
         if epoch and fresh_prompts is not None:
             prompts = fresh_prompts(epoch + 1)
+        met = prompts if order == "fixed" else _shuffled(prompts, seed, setting, epoch + 1)
         count = prompts.tokens.shape[1]
         part = batch if omega == "per_step" else count  # prompts that share a draw
         errors = np.zeros(runs)
@@ -227,13 +233,13 @@ def pretrain(
                 features = draw() if first else begin(epoch + 1)
                 trainer.redraw(features)
             some = slice(first, first + part)
-            tokens, targets = prompts.tokens[:, some], prompts.targets[:, some]
+            tokens, targets = met.tokens[:, some], met.targets[:, some]
             share = tokens.shape[1] / count
             errors += share * trainer.train(tokens, targets, learning_rate, batch)
         held_out = trainer.evaluate(test_prompts.tokens, test_prompts.targets)
         train_mse[:, epoch - done], test_mse[:, epoch - done] = errors, held_out
-        for met, what in ((errors, "training"), (held_out, "held-out")):
-            diverged = ~np.isfinite(met)
+        for values, what in ((errors, "training"), (held_out, "held-out")):
+            diverged = ~np.isfinite(values)
             if diverged.any():
                 raise TrainingDivergedError(
                     f"the {what} error of run {int(diverged.argmax())} is not finite after epoch "
@@ -241,7 +247,8 @@ def pretrain(
                     f"the initial weights (init: {init}, init_scale: {init_scale:g})"
                 )
         if epoch + 1 in checkpoints:
-            kept[epoch + 1] = trainer.weights
+            then = features if omega != "kept" else None
+            kept[epoch + 1] = trainer.weights | (then or {})
         seconds = time.monotonic() - began
         log.info(
             "epoch %d of %d: median training error %.4g, held-out %.4g; %.0f s left",
@@ -252,6 +259,15 @@ def pretrain(
             seconds / (epoch + 1 - done) * (epochs - epoch - 1),
         )
     return Pretrained(trainer.weights | (features or {}), train_mse, test_mse, kept)
+
+
+def _shuffled(prompts: Prompts, seed: int, setting: str, epoch: int) -> Prompts:
+    """Each run's prompts in the order of an epoch, from 1."""
+    runs, count = prompts.tokens.shape[:2]
+    rngs = (stream(seed, "order", setting, run, "epoch", epoch) for run in range(runs))
+    order = np.stack([rng.permutation(count) for rng in rngs])  # (R, prompts)
+    rows = np.arange(runs)[:, None]
+    return replace(prompts, tokens=prompts.tokens[rows, order], targets=prompts.targets[rows, order])
 
 
 class Trainer(Protocol):
