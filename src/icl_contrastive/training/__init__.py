@@ -267,7 +267,9 @@ def _shuffled(prompts: Prompts, seed: int, setting: str, epoch: int) -> Prompts:
     rngs = (stream(seed, "order", setting, run, "epoch", epoch) for run in range(runs))
     order = np.stack([rng.permutation(count) for rng in rngs])  # (R, prompts)
     rows = np.arange(runs)[:, None]
-    return replace(prompts, tokens=prompts.tokens[rows, order], targets=prompts.targets[rows, order])
+    return replace(
+        prompts, tokens=prompts.tokens[rows, order], targets=prompts.targets[rows, order]
+    )
 
 
 class Trainer(Protocol):
