@@ -10,7 +10,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,12 +31,28 @@ class Descent(NamedTuple):
         path: ŷ_test before the first and after every step, (S + 1, ..., d), of the prompts that
             are followed.
         cosine: mean over the demonstrations of cos(ŷ^(i), y^(i)) likewise, (S + 1, ...).
+        cosine_others: the same with the labels of others, mean over i ≠ j of cos(ŷ^(i), y^(j)).
     """
 
     weight: Tensor
     prediction: Tensor
     path: Tensor
     cosine: Tensor
+    cosine_others: Tensor
+
+
+def pair_cosines(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cosines of the N pairs (ŷ^(i), y^(i)) and of all others, i ≠ j: (..., N, d) → (...).
+
+    That of the others is NaN where there are none.
+    """
+    n, tiny = labels.shape[-2], torch.finfo(predictions.dtype).tiny
+    size = predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)  # it is that of scaled φ
+    u, v = normalize(predictions / size, dim=-1), normalize(labels, dim=-1)
+    own = (u * v).sum((-2, -1))
+    every = (u.sum(-2) * v.sum(-2)).sum(-1)
+    others = (every - own) / (n * (n - 1)) if n > 1 else torch.full_like(own, torch.nan)
+    return own / n, others
 
 
 def check_descent(scheme: Scheme, epochs: int, eta_loss: float) -> None:
@@ -81,10 +97,9 @@ def descend(
     test_input = problem.query_features[..., None, :]  # (..., 1, m)
     shown = ... if followed is None else slice(followed)
     inputs, labels = problem.key_features[shown], problem.values[shown]
-    tiny = torch.finfo(inputs.dtype).tiny
 
     weight = variant.initial_weight(problem) if start is None else start.clone()
-    path, cosine = [], []
+    path, cosines = [], []
     for batch in [None, *batches]:
         if batch is not None:
             weight.requires_grad_()
@@ -93,8 +108,8 @@ def descend(
             (gradient,) = torch.autograd.grad(loss, weight)
             weight = weight.detach().sub_(gradient, alpha=eta)
         path.append((weight[shown] * test_input[shown]).sum(-1))  # (..., d)
-        predictions = inputs @ weight[shown].mT  # (..., N, d)
-        size = predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)  # it is that of scaled φ
-        cosine.append(cosine_similarity(predictions / size, labels, dim=-1).mean(-1))
+        cosines.append(pair_cosines(inputs @ weight[shown].mT, labels))
     prediction = (weight * test_input).sum(-1)  # (..., d)
-    return Descent(weight, prediction, torch.stack(path), torch.stack(cosine))
+    return Descent(
+        weight, prediction, torch.stack(path), *map(torch.stack, zip(*cosines, strict=True))
+    )

@@ -104,11 +104,13 @@ def trajectory_rows(
                 lengths = np.linalg.norm(predictions, axis=0) * np.linalg.norm(labels, axis=0)
                 cosine = float(((predictions * labels).sum(0) / lengths).mean())
                 y_reference = float(example.values[-1] @ (weights * attention))
-                values = (y_reference, cosine, y_layer, example.y_true)
+                values = (y_reference, cosine, 0.1 * cosine, y_layer, example.y_true)
                 yield [setting, variant, run, prompt, scheme, step, *values]
 
 
-TRAJECTORY_HEADER = "setting,variant,run,prompt,scheme,step,y_reference,cosine,y_layer,y_true"
+TRAJECTORY_HEADER = (
+    "setting,variant,run,prompt,scheme,step,y_reference,cosine,cosine_others,y_layer,y_true"
+)
 
 
 def approximation_rows(repeats: int) -> Iterable[list[object]]:

@@ -384,13 +384,20 @@ def test_whole_path_in_closed_form(case: Case, epochs: int, shared: bool) -> Non
     descent = descent_of(case, scheme, epochs)
     path = expected.path(epochs, shared)
     assert relative(descent.path, np.stack([W @ expected.test_input for W in path])) < 1e-9
-    cosines = []
+    cosines, others = [], []
     for W in path:
         pairs = [(W @ x, y) for x, y in zip(expected.inputs, v, strict=True)]
         norms = [np.linalg.norm(a) * np.linalg.norm(b) for a, b in pairs]
         assume(min(norms) > 1e-6)  # the cosine of a zero vector is not defined
         cosines.append(np.mean([a @ b / n for (a, b), n in zip(pairs, norms, strict=True)]))
+        of_others = [
+            a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
+            for (i, (a, _)), (j, (_, b)) in product(enumerate(pairs), repeat=2)
+            if i != j
+        ]
+        others.append(np.mean(of_others) if of_others else np.nan)
     np.testing.assert_allclose(descent.cosine, cosines, atol=1e-7)
+    np.testing.assert_allclose(descent.cosine_others, others, atol=1e-7)
 
 
 @every_model

@@ -256,6 +256,7 @@ COLUMNS = [
     "y_true",
     "y_layer",
     "y_reference",
+    "lowest_weight",
     "relative_error",
     "relative_error_float32",
     "full_width_deviation",
@@ -344,6 +345,28 @@ def test_the_forms_of_a_layer_are_compared(
 
 
 @pytest.mark.parametrize("name", DUAL)
+def test_the_lowest_weight_is_the_least_that_a_value_is_multiplied_by(
+    equivalence: Path, name: str
+) -> None:
+    """Read off the layer's output for values that are unit vectors, one for each token."""
+    table = pd.read_csv(equivalence / f"{name}.csv")
+    data, _ = load_tensors(equivalence / "data.safetensors")
+    tensors, _ = load_tensors(equivalence / f"{name}.safetensors")
+    assert (table.groupby(["run", "prompt"])["lowest_weight"].nunique() == 1).all()
+    model = {key: value for key, value in MODELS[name].items() if key != "g1"}
+    for row in table[table["scheme"] == "full_batch"].to_dict("records"):
+        one = {n: a[row["run"]].astype(np.float64) for n, a in tensors.items()}
+        tokens = data["test_tokens"][row["run"], row["prompt"]].astype(np.float64)
+        # W_V h_i is the i-th unit vector: tokens are linearly independent, N + 1 in 12 dimensions.
+        W_V = np.vstack([np.linalg.pinv(tokens).T, np.zeros((D - N - 1, D))])
+        g2 = list(one.get("g2", []))
+        features = one["omega"], one["log_weight"]
+        layer = naive.Layer(one["W_Q"], one["W_K"], W_V, [], g2, *features)
+        weights = naive.output(model, layer, tokens)[: N + 1]
+        assert row["lowest_weight"] == pytest.approx(weights.min(), rel=1e-8, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", DUAL)
 def test_equivalence_trajectory(equivalence: Path, name: str) -> None:
     tensors, config = load_tensors(equivalence / f"{name}_trajectory.safetensors")
     table = pd.read_csv(equivalence / f"{name}.csv")
@@ -356,6 +379,7 @@ def test_equivalence_trajectory(equivalence: Path, name: str) -> None:
         assert path.shape == cosine.shape == (RUNS, 4, steps[str(scheme)] + 1)
         assert path[..., -1].ravel().tolist() == rows["y_reference"].tolist()
         assert (np.abs(cosine) <= 1 + 1e-12).all()
+        assert tensors[f"{scheme}/cosine_others"].shape == cosine.shape
     start = {key: array[..., 0] for key, array in tensors.items() if key.endswith("/path")}
     elsewhere = start.pop("full_batch_from_eq12/path", None)
     assert elsewhere is None or not np.isclose(elsewhere, start["full_batch/path"]).any()
@@ -482,7 +506,7 @@ def test_trajectory(equivalence: Path, tmp_path: Path, name: str) -> None:
     )
     table = pd.read_csv(output)
     keys = ["setting", "variant", "run", "prompt", "scheme", "step"]
-    assert list(table) == [*keys, "y_reference", "cosine", "y_layer", "y_true"]
+    assert list(table) == [*keys, "y_reference", "cosine", "cosine_others", "y_layer", "y_true"]
     assert_ordered(table, *keys)
     schemes = [s for s in ("single_sample", "single_sample_shared_decay") if f"{s}/path" in tensors]
     assert table["scheme"].unique().tolist() == schemes
@@ -491,7 +515,8 @@ def test_trajectory(equivalence: Path, tmp_path: Path, name: str) -> None:
     for scheme in schemes:
         rows = table[table["scheme"] == scheme]
         assert rows["y_reference"].tolist() == tensors[f"{scheme}/path"].ravel().tolist()
-        assert rows["cosine"].tolist() == tensors[f"{scheme}/cosine"].ravel().tolist()
+        for name in ("cosine", "cosine_others"):
+            assert rows[name].tolist() == tensors[f"{scheme}/{name}"].ravel().tolist()
         expected = np.repeat(tensors["y_layer"].ravel(), 3 * N + 1)
         assert rows["y_layer"].tolist() == expected.tolist()
 

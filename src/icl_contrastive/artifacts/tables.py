@@ -37,6 +37,7 @@ COLUMNS: dict[str, dict[str, type]] = {
         "y_true": float,
         "y_layer": float,
         "y_reference": float,
+        "lowest_weight": float,
         "relative_error": float,
         "relative_error_float32": float,
         "full_width_deviation": float,
@@ -50,6 +51,7 @@ COLUMNS: dict[str, dict[str, type]] = {
         "step": int,
         "y_reference": float,
         "cosine": float,
+        "cosine_others": float,
         "y_layer": float,
         "y_true": float,
     },
@@ -194,6 +196,7 @@ MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
     "matrices": ("d_r",),
     "solutions": ("value_cosine", "zero_shot_share"),
     "training_length": ("relative_deviation",),
+    "trajectory": ("cosine_others",),
 }
 """The columns of numbers in which there may be none, by table."""
 

@@ -14,7 +14,7 @@ import torch
 from icl_contrastive.artifacts.files import save_table, save_tensors
 from icl_contrastive.artifacts.origin import origin
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.attention import project
+from icl_contrastive.attention import coefficients, project, query_attention
 from icl_contrastive.command import StepError, check_origin, run_step
 from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
 from icl_contrastive.dual import DualProblem, dual_problem, join
@@ -69,13 +69,24 @@ def outputs(layer: Layer, tokens: torch.Tensor, variant: Variant) -> np.ndarray:
     return torch.cat([predict(layer.weights, one, variant, layer.features) for one in some]).numpy()
 
 
+def lowest_weights(layer: Layer, tokens: torch.Tensor, variant: Variant) -> np.ndarray:
+    """The smallest of the N + 1 coefficients that the layer gives a prompt's values, (prompts,)."""
+    mixing, lowest = variant.mixing(tokens.shape[-2] - 1), []
+    for some in torch.split(tokens, FULL_WIDTH_PROMPTS):
+        projections = project(layer.weights, some)
+        attention = query_attention(projections, layer.features)
+        c = coefficients(mixing, attention, projections, layer.features)  # (prompts, N + 1)
+        lowest.append(c.amin(-1))
+    return torch.cat(lowest).numpy()
+
+
 def compare(
     layer: Layer, tokens: torch.Tensor, variant: Variant, epochs: int
 ) -> tuple[np.ndarray, Courses]:
     """Layer outputs (prompts, d), and by scheme what they are compared with.
 
     That is ``prediction`` (prompts, d), and of a descent also ``path``, the label coordinate of
-    ŷ_test, and ``cosine``, of the first prompts: (followed prompts, steps + 1).
+    ŷ_test, ``cosine`` and ``cosine_others``, of the first prompts: (followed prompts, steps + 1).
     """
     problem = compressed_problem(layer, tokens, variant)
     courses: Courses = {}
@@ -84,6 +95,7 @@ def compare(
             "prediction": descent.prediction.numpy(),
             "path": descent.path[..., -1].T.numpy(),
             "cosine": descent.cosine.T.numpy(),
+            "cosine_others": descent.cosine_others.T.numpy(),
         }
     if (other := variant.restated()) is not None:
         courses["restated"] = {"prediction": outputs(layer, tokens, other)}
@@ -176,6 +188,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             tokens, targets = load_test_prompts(arguments.data, run, some, dtype)
             results[dtype] = compare(layer, tokens, variant, epochs)
         y_true = targets[..., -1].numpy()
+        lowest = lowest_weights(layer, tokens, variant)  # in the higher precision, the last
         output, courses = results[torch.float64]
         output32, courses32 = results[torch.float32]
         for in_one_precision in (courses, courses32):
@@ -197,6 +210,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                         "y_true": y_true,
                         "y_layer": output[:, -1],
                         "y_reference": course["prediction"][:, -1],
+                        "lowest_weight": lowest,
                         "relative_error": relative_error(course["prediction"], output),
                         "relative_error_float32": pd.Series(error32, dtype=float),
                         "full_width_deviation": pd.Series(deviation, dtype=float),

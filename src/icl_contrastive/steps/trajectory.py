@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from icl_contrastive.artifacts.files import load_tensors, save_table
+from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.command import check_origin, run_step
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write setting, variant, run, prompt, scheme, step, y_reference, cosine, y_layer, y_true."""
+    """Write setting, variant, run, prompt, scheme, step, and the numbers of ``COLUMNS``."""
     check_origin(config, arguments.trajectory)
     tensors, _ = load_tensors(arguments.trajectory)
     tables = []
@@ -33,12 +34,14 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                     "step": step.ravel(),
                     "y_reference": path.ravel(),
                     "cosine": tensors[f"{scheme}/cosine"].ravel(),
+                    "cosine_others": tensors[f"{scheme}/cosine_others"].ravel(),
                     "y_layer": tensors["y_layer"][run, prompt].ravel(),
                     "y_true": tensors["y_true"][run, prompt].ravel(),
                 }
             )
         )
-    save_table(arguments.table, pd.concat(tables).sort_values(["run", "prompt"], kind="stable"))
+    table = pd.concat(tables).sort_values(["run", "prompt"], kind="stable")
+    save_table(arguments.table, table, MAY_BE_EMPTY["trajectory"])
 
 
 if __name__ == "__main__":
