@@ -282,9 +282,23 @@ def test_a_look_that_begins_after_the_other_figures_end_has_a_caption(results: R
 
 
 def test_a_caption_counts_what_is_shown(results: Results, tmp_path: Path) -> None:
-    header = "setting,variant,run,prompt,scheme,step,y_reference,cosine,cosine_others,y_layer,y_true"
+    header = (
+        "setting,variant,run,prompt,scheme,step,y_reference,cosine,cosine_others,y_layer,y_true"
+    )
     rows = [
-        ["n31", "softmax", 0, prompt, "single_sample", step, 1.0 - 0.5 * (1 - step), 0.5, 0, 1.0, true]
+        [
+            "n31",
+            "softmax",
+            0,
+            prompt,
+            "single_sample",
+            step,
+            1.0 - 0.5 * (1 - step),
+            0.5,
+            0,
+            1.0,
+            true,
+        ]
         for prompt, true in enumerate([1.01, 1.5, 1.5, 1.5])
         for step in (0, 1)
     ]

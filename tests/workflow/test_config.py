@@ -228,6 +228,7 @@ BROKEN: list[tuple[Config, list[str], str]] = [
     ({"approximation": None}, ["approximation"], "must be there for figures figure_3, figure_4"),
     ({"approximation/run": 10}, ["approximation.run"], "from 0 to 9 (runs is 10)"),
     ({"approximation/prompt": 256}, ["approximation.prompt"], "from 0 to 255"),
+    ({"approximation/draws": 1}, ["approximation.draws"], "must be at least 2"),
     ({"approximation/prompts": 257}, ["approximation.prompts"], "from 1 to 256"),
     ({"approximation/shown": [1200, 13]}, ["approximation.shown"], "13 is not in d_r"),
     (

@@ -283,7 +283,8 @@ def test_the_seed_reruns_everything(smoke: Project, with_config: Callable[[str],
         (
             "approximation: {draws: 3}",
             {"attention_errors/n15", "attention_errors/n31"}
-            | {"tables/attention_errors", "tables/attention_bias"},
+            | {"tables/attention_errors", "tables/attention_bias"}
+            | drawn_from("attention_bias"),
         ),
         (
             "families: {compared: {sderf: [simplex]}}",

@@ -41,7 +41,7 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
     measured = [
         figure
         for figure in experiment.figures
-        if {"approximation", "matrices"} & set(FIGURES[figure].tables)
+        if {"approximation", "matrices", "attention_bias"} & set(FIGURES[figure].tables)
     ]
     if "approximation" in experiment.config:
         yield from _approximation(experiment, measured)
@@ -175,6 +175,11 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
             yield f"approximation.shown: {d_r} is not in d_r; must be {one_of(values['d_r'])}"
     for figure in measured:
         yield from _measured(experiment, figure)
+        if "attention_bias" in FIGURES[figure].tables and values["draws"] == 1:
+            yield (
+                f"approximation.draws: 1 is not allowed with figures.{figure}; must be at least 2, "
+                "since a single draw has no variance"
+            )
     compared = [f for f in measured if FIGURES[f].needs("d_r") and "matrices" in FIGURES[f].tables]
     if not compared or values["variant"] not in experiment.variants:
         return
