@@ -3,6 +3,8 @@
 Config: ``setting`` and ``d_r``, the number of features used elsewhere. Tables: ``attention_bias``.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -52,22 +54,26 @@ def _draw_parts(axes: Axes, rows: Table, d_r_used: int) -> None:
 
     A mean that is not positive, as an unbiased one of a square can be, has no place on the axis.
     """
+    guides = []
     for part, label, color, marker, exponent, law in _PARTS:
         of_runs = rows.rows.groupby(["d_r", "run"])[part].mean().unstack()
         d_r, mean = of_runs.index.to_numpy(np.float64), of_runs.mean(axis=1).to_numpy()
         seen = of_runs.where(of_runs > 0)
-        axes.plot(d_r, seen, color=color, marker=marker, linestyle="none", markersize=2, alpha=0.35)
+        look: dict[str, Any] = {"color": color, "marker": marker}
+        axes.plot(d_r, seen, **look, linestyle="none", markersize=2, markeredgewidth=0, alpha=0.4)
         shown = np.where(mean > 0, mean, np.nan)
-        axes.plot(d_r, shown, color=color, marker=marker, label=label)
+        axes.plot(d_r, shown, **look, label=label)
         # Through the last mean that is positive, since the law is an asymptote.
         if (mean > 0).any():
             last = np.flatnonzero(mean > 0)[-1]
-            guide = mean[last] * (d_r / d_r[last]) ** exponent
-            axes.plot(d_r, guide, color=color, linewidth=0.7, linestyle=":", label=law, zorder=1)
+            guides.append((d_r, mean[last] * (d_r / d_r[last]) ** exponent, color, law))
     axes.axvline(d_r_used, color=style.GREY, linewidth=0.7, linestyle="--", zorder=0)
     axes.set_yscale("log")
+    axes.set_ylim(axes.get_ylim())  # the measured parts'; the guides may leave the panel
     use_log_scale(axes)
     use_log_scale(axes, "x")
+    for d_r, guide, color, law in guides:
+        axes.plot(d_r, guide, color=color, linewidth=0.7, linestyle=":", label=law, zorder=1)
     axes.set_xlabel(r"number of random features $d_r$")
 
 
