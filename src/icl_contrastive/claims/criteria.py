@@ -164,11 +164,15 @@ class Criterion:
         )
 
     def strays(self, effects: Sequence[Effect], settings: Settings) -> list[Effect]:
-        """The variants of a grid that are shown to go the other way, corrected for their number."""
+        """The variants of a grid that are shown to go the other way, corrected for their number.
+
+        A claim on a grid has one region for all.
+        """
         grid = [effect for effect in effects if effect.role == "of the grid"]
+        region = self.claimed[0]
         return [
             effect
-            for effect, region in self._with(grid, self.claimed)
+            for effect in grid
             if self._widened(region, effect, settings, 1).p_outside(effect) * len(grid)
             < settings.level
         ]
