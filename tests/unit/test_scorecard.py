@@ -13,7 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icl_contrastive.artifacts.files import load_table
+from icl_contrastive.artifacts.files import load_table, save_table
+from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import (
     COLUMNS,
     OTHER_RUNS,
@@ -235,7 +236,15 @@ def test_other_runs_stand_beside() -> None:
     kept = pd.DataFrame({"id": ["exact"], "ours": ["0.5"], "verdict": ["partly"]})
     a, exact = score(claim("a", ratio(0.5)), IDENTITY, confirm=kept).to_dict("records")
     assert (exact["ours_confirm"], exact["verdict_confirm"]) == ("0.5", "partly")
-    assert pd.isna([a["verdict_confirm"], exact["verdict_scaled"], exact["ours_before"]]).all()
+    assert [a["verdict_confirm"], exact["verdict_scaled"]] == ["", ""]
+    assert pd.isna([a["ours_confirm"], exact["ours_before"]]).all()
+
+
+def test_a_scorecard_with_no_other_run_beside_can_be_written(tmp_path: Path) -> None:
+    """As that of the first confirmatory run is."""
+    path = tmp_path / "claims.csv"
+    save_table(path, score(claim("a", ratio(0.5)), ABSENT), MAY_BE_EMPTY["claims"])
+    assert load_table(path)["verdict_confirm"].tolist() == ["", ""]
 
 
 # The list

@@ -240,6 +240,7 @@ def evaluate(
             **{name: value for name, value in vars(claim).items() if name in COLUMNS},
             "measure": claim.measured,
             "criterion": claim.criterion.describe(settings, MEASURES[claim.measure].scale),
+            **dict.fromkeys(["note", *(f"verdict_{run}" for run in OTHER_RUNS)], ""),
         }
         for name, other in beside.items():
             if claim.id in other.index:
