@@ -246,9 +246,9 @@ def test_claims_are_filtered_and_sorted(page: Page) -> None:
     page.load()
     everything = [f"claim-{claim['id']}" for claim in CLAIMS]
     assert page.shown_claims() == everything
-    page.run("arguments[0].click()", page.find("input[value='not-reproduced']"))
+    page.run("arguments[0].click()", page.find("input[value='contradicted']"))
     assert page.shown_claims() == ["claim-close"]
-    assert page.find(".count").text == f"1 of {len(CLAIMS)} statements shown"
+    assert page.find(".count").text == f"1 of {len(CLAIMS)} claims shown"
     # A link to a claim that is filtered out shows it.
     page.find("#figure_1 .chip").click()
     assert page.shown_claims() == everything

@@ -1,4 +1,4 @@
-"""The numbers and verdicts of a finished run rederived: of the smoke run, or of the one in RESULTS."""
+"""Numbers and verdicts of a finished run rederived: the smoke run, or the one in RESULTS."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -30,6 +29,7 @@ from icl_contrastive.report.page import (
     Results,
     count_verdicts,
     render,
+    tallies,
     tally,
 )
 from icl_contrastive.report.provenance import Provenance, job_seconds, trace
@@ -39,7 +39,7 @@ from ..project import FIGURE_TABLES
 from .results import CLAIMS, ROOT, TEXTS, write_results
 from .synthetic import FIGURES, TABLES, write, write_tables
 
-STATISTICS = {"level": 0.05, "confidence": 0.95, "resamples": 99}
+STATISTICS = {"level": 0.05, "confidence": 0.95}
 
 
 @pytest.fixture(scope="module")
@@ -428,16 +428,17 @@ def test_claims_are_shown_with_word_and_sign(page: str) -> None:
     for verdict in VERDICTS.values():
         assert f"{verdict.sign} {verdict.word}" in shown
     assert (
-        "3 statements that a run can check by measurement. Of these, 0 are reproduced here, 1 "
-        "partly, and 1 not; 1 could not be tested. Apart from these, 1 of 1 identity, which "
-        "algebra decides whatever the layers have learned, holds to rounding."
+        "The paper makes 2 statements that a run can check by measurement. In a confirmatory run, "
+        "with a fresh seed and after everything had been settled, 1 is reproduced, 0 partly; 1 is "
+        "contradicted, 0 left open. Apart from these, 1 of 1 identity, which algebra decides "
+        "whatever the layers have learned, holds to rounding. In the 10 exploratory runs that this "
+        "page shows, 0 are reproduced and 0 contradicted."
     ) in shown
-    assert (
-        "After the first full run, with keys and queries multiplied by d −1/4 , had shown its "
-        "results, this was changed for 1 statement; each says how."
-    ) in shown
-    assert "Of the same statements, 1 is reproduced where keys and queries are multiplied" in shown
-    assert "0.94 0.90 to 0.98 ✓ Reproduced 0.80 Figure 5 right" in shown
+    assert "Measure or criterion of 1 claim were changed after a run had shown its results" in shown
+    assert "other reading of the paper’s section 3.1, 0 are reproduced, in a run" in shown
+    assert "0.94 0.90 to 0.98 ✓ Reproduced 0.70 ○ Inconclusive 0.80 Figure 5 right" in shown
+    assert "0.0010, corrected 0.040; of the opposite, corrected 0.030" in shown
+    assert "Before Not reproduced (0.90), by the criteria that there were" in shown
     assert "Stricter: it was less. Verdict of the first full run: reproduced." in shown
     for claim in CLAIMS:
         kind = "identity · " if claim["kind"] == "identity" else ""
@@ -445,6 +446,17 @@ def test_claims_are_shown_with_word_and_sign(page: str) -> None:
     assert "0.94 0.90 to 0.98" in shown
     assert "Reason 2 runs are too few" in shown
     assert "−0.6490 for −0.5927" in shown
+
+
+def test_without_a_confirmatory_run_the_page_counts_its_own(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "results", "confirm", "scaled", "before")
+    shown = words(render(results, TEXTS, STATISTICS, provenance(results), []))
+    assert (
+        "The paper makes 3 statements that a run can check by measurement. Here 0 are reproduced, "
+        "1 partly; 0 are contradicted, 1 left open; 1 could not be tested."
+    ) in shown
+    for words_of_others in ("confirmatory", "exploratory", "Where keys and queries", "Before Not"):
+        assert words_of_others not in shown
 
 
 def test_another_run_than_the_full_one_says_so_and_compares_itself_with_nothing(
@@ -460,6 +472,7 @@ def test_another_run_than_the_full_one_says_so_and_compares_itself_with_nothing(
     assert "A miniature or a variation, not the full experiment" in words(other)
     assert "differs from it in runs: 2 instead of 10." in words(other)
     assert "first full run" not in words(other)
+    assert "confirmatory" not in words(other)
     assert "not the full experiment" not in words(page)
 
 
@@ -503,21 +516,36 @@ def test_a_run_without_scorecard_has_a_page(tmp_path: Path) -> None:
     assert 'id="figure_1"' in page
 
 
-@pytest.mark.parametrize(
-    ("names", "counts"),
-    [
-        ([], {"reproduced": 0, "partly": 0, "not reproduced": 0}),
-        (
-            ["partly", "not tested", "partly"],
-            {"reproduced": 0, "partly": 2, "not reproduced": 0, "not tested": 1},
-        ),
-    ],
-)
-def test_verdicts_are_counted_in_their_order(names: list[str], counts: dict[str, Any]) -> None:
-    assert list(count_verdicts(names).items()) == list(counts.items())
+def test_verdicts_are_counted_in_their_order() -> None:
+    none = {"reproduced": 0, "partly": 0, "inconclusive": 0, "contradicted": 0}
+    assert list(count_verdicts([]).items()) == list(none.items())
+    found = count_verdicts(["not tested", "partly", "contradicted", "partly"])
+    expected = none | {"partly": 2, "contradicted": 1, "not tested": 1}
+    assert list(found.items()) == list(expected.items())
 
 
-def test_identities_are_counted_apart() -> None:
-    identities = ["reproduced", "partly", "not reproduced", "not tested"]
-    found = tally([("measured", "partly"), *(("identity", name) for name in identities)])
-    assert found == ({"reproduced": 0, "partly": 1, "not reproduced": 0}, 3, 1)
+def test_statements_are_counted_and_identities_and_motivations_apart() -> None:
+    identities = ["reproduced", "partly", "contradicted", "not tested"]
+    found = tally(
+        [
+            ("measured", "a", "reproduced"),
+            ("measured", "b", "contradicted"),
+            ("measured", "a", "inconclusive"),  # so a is partly so
+            ("motivation", "c", "reproduced"),
+            *(("identity", name, name) for name in identities),
+            ("identity", "reproduced", "reproduced"),
+        ]
+    )
+    measured = {"reproduced": 0, "partly": 1, "inconclusive": 0, "contradicted": 1}
+    assert found == (measured, 3, 1)
+
+
+def test_every_run_is_counted_by_the_claims_that_it_has(results: Results) -> None:
+    found = tallies(results.claims())
+    assert found.keys() == {"here", "confirm", "scaled"}
+    assert found["here"].measured["not tested"] == 1
+    assert found["here"].measured["inconclusive"] == 1  # of two claims, contradicted and open
+    measured = {"reproduced": 1, "partly": 0, "inconclusive": 0, "contradicted": 1}
+    assert found["confirm"].measured == measured
+    assert found["confirm"][1:] == (1, 1)
+    assert found["scaled"][1:] == (0, 0)

@@ -38,7 +38,9 @@ def test_the_page_of_this_project_is_about_its_config_and_claims() -> None:
     )
     run = subject(read_experiment(config, schema).config, claims)
     assert differences(run, json.loads(_text(REFERENCE))) == []
-    shown = re.findall(r"^\| `(\S+)` \|.*\| (?:identity|measured) \|", _text(PAGE), re.MULTILINE)
+    shown = re.findall(
+        r"^\| `(\S+)` \|.*\| (?:identity|measured|motivation) \|", _text(PAGE), re.MULTILINE
+    )
     assert shown == [claim["id"] for claim in claims["claims"]]
 
 
@@ -47,21 +49,38 @@ def test_the_readme_quotes_the_page() -> None:
 
 
 def test_the_lines_that_are_quoted_count_the_verdicts(page: str) -> None:
-    statements, identities, other = quoted(page).splitlines()[1:-1]
-    counts = "0 reproduced, 1 partly, 1 not reproduced, 1 not tested"
-    assert statements == f"- **3 statements that a run can measure:** {counts}."
+    statements, identities, exploratory, other = quoted(page).splitlines()[1:-1]
+    counts = "1 reproduced, 0 partly, 0 inconclusive, 1 contradicted"
+    assert statements.endswith(f"in a confirmatory run with a fresh seed:** {counts}.")
+    assert statements.startswith("- **2 statements that a run can measure,")
     assert identities.startswith("- **1 identity that algebra decides")
     assert identities.endswith(":** 1 holds to rounding.")
-    assert other.endswith("multiplied by d^(−1/4): 1 of the 3 statements reproduced.")
+    counts = "0 reproduced, 1 partly, 1 inconclusive, 0 contradicted"
+    assert exploratory.endswith(f"were settled: {counts}, 1 not tested.")
+    counts = "0 reproduced, 0 partly, 1 inconclusive, 0 contradicted"
+    assert other.endswith(f"multiplied by d^(−1/4): {counts}.")
+
+
+def test_without_a_confirmatory_run_its_own_verdicts_are_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    results = write_results(tmp_path / "results", "confirm")
+    page = render(results, dict.fromkeys(results.figure_names, 61.0))
+    statements, identities, other = quoted(page).splitlines()[1:-1]
+    counts = "0 reproduced, 1 partly, 1 inconclusive, 0 contradicted, 1 not tested"
+    assert statements == f"- **3 statements that a run can measure:** {counts}."
+    assert identities.endswith(":** 1 holds to rounding.")
+    assert other.startswith("- **The other reading of section 3.1,**")
 
 
 def test_the_page_has_every_claim_figure_and_contradiction(results: Results, page: str) -> None:
-    assert "| --- | --- | --- | --- | --- |\n| `exact` | The layer is one step" in page
+    assert f"{'| --- ' * 7}|\n| `exact` | The layer is one step" in page
     assert (
-        "| `faster` | With negatives the model converges faster. "
-        "| measured | ◐ partly | ✓ reproduced |"
+        "| `faster` | With negatives the model converges faster. | measured | ✓ reproduced "
+        "| ◐ partly | ○ inconclusive | ✗ not reproduced |"
     ) in page
-    assert "| `rare` | What no run can tell. | measured | – not tested |  |" in page
+    assert "| `rare` | What no run can tell. | measured |  | – not tested |  |  |" in page
     targets = re.findall(r"^\| [^|`]+ \| `(\w+)` \| .* \| 61 s \|$", page, re.MULTILINE)
     assert targets == results.figure_names
     assert "| Figure 10 | `figure_10` | The prediction of the reference model" in page
