@@ -126,9 +126,8 @@ def t(scale: str, values: Array, than: float, alternative: str) -> float:
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Step by step, from the smallest; NaN, which was not asked, stays so and is not counted."""
-    ordered = sorted(
-        (name for name in p_values if p_values[name] == p_values[name]), key=p_values.get
-    )
+    asked = [name for name, p_value in p_values.items() if not np.isnan(p_value)]
+    ordered = sorted(asked, key=lambda name: p_values[name])
     corrected, so_far = dict.fromkeys(p_values, np.nan), 0.0
     for step, name in enumerate(ordered):
         so_far = corrected[name] = max(
@@ -173,9 +172,9 @@ def variants_of(query: Entry, names: Iterable[str]) -> list[str]:
         alpha = query.get("alpha", r"-?[\d.]+")
         pattern = rf"regularized_{query['form']}_alpha{sign.get(alpha, alpha)}"
     elif query["model"] == "augmented":
-        gs = (query.get("g1"), query.get("g2"))
         called = {(1, 0): "g1", (1, 1): "g1_g2", (0, 1): "g2", (0, 2): "g2plus"}
-        pattern = "augmented_.*" if gs == (None, None) else f"augmented_{called[gs]}"
+        own = called[query["g1"], query["g2"]] if "g1" in query else ".*"
+        pattern = f"augmented_{own}"
     elif query["form"] == "eq18":
         pattern = "negative_eq18"
     else:
@@ -187,7 +186,7 @@ def variants_of(query: Entry, names: Iterable[str]) -> list[str]:
 
 
 def geometric(rows: pd.DataFrame, ratios: pd.Series) -> Array:
-    return np.exp(np.log(ratios).groupby(rows["run"]).mean().to_numpy())
+    return np.asarray(np.exp(np.log(ratios).groupby(rows["run"]).mean()))
 
 
 # Reference models
@@ -198,7 +197,8 @@ def equivalence(tables: Tables, measure: Entry) -> pd.DataFrame:
     rows = rows[rows["scheme"] == measure.get("scheme", "full_batch")]
     if "setting" in measure:
         rows = rows[rows["setting"] == setting_of(measure)]
-    return rows[rows["variant"].isin(variants_of(measure["of"], rows["variant"]))]
+    wanted: pd.DataFrame = rows[rows["variant"].isin(variants_of(measure["of"], rows["variant"]))]
+    return wanted
 
 
 def identity_error(tables: Tables, measure: Entry) -> Parts:
@@ -220,12 +220,12 @@ def deviation(tables: Tables, measure: Entry) -> Parts:
 
 def negative_weights(tables: Tables, measure: Entry) -> Parts:
     rows = equivalence(tables, measure)
-    return [
-        ("tested", "number", (rows["lowest_weight"] < 0).groupby(rows["run"]).mean().to_numpy())
-    ]
+    shares = (rows["lowest_weight"] < 0).groupby(rows["run"]).mean()
+    return [("tested", "number", np.asarray(shares, np.float64))]
 
 
-def cosines(tables: Tables, measure: Entry) -> pd.DataFrame:
+def cosines(tables: Tables, measure: Entry) -> Any:
+    """Means over the prompts, (runs, columns × steps)."""
     rows = tables[f"trajectories/{setting_of(measure)}/softmax"]
     rows = rows[rows["scheme"] == "single_sample"]
     return rows.groupby(["run", "step"])[["cosine", "cosine_others"]].mean().unstack()
@@ -307,9 +307,11 @@ def area(tables: Tables, measure: Entry, until: float | None = None) -> Parts:
 def epochs(tables: Tables, measure: Entry) -> Parts:
     def ratio(ours: Array, base: Array) -> Array:
         target = base[:, first(base, measure["at"]) - 1]
-        return np.array([reached(*of_run) for of_run in zip(ours, target, strict=True)]) / np.array(
-            [reached(*of_run) for of_run in zip(base, target, strict=True)]
-        )
+        to_target = [
+            [reached(*of_run) for of_run in zip(curves, target, strict=True)]
+            for curves in (ours, base)
+        ]
+        return np.asarray(np.divide(to_target[0], to_target[1]))
 
     return of_curves(tables, measure, ratio)
 
@@ -408,13 +410,13 @@ def projection_error(tables: Tables, measure: Entry) -> Parts:
 
 def predictor(tables: Tables, setting: str, name: str) -> pd.DataFrame:
     rows = tables["controls"]
-    rows = rows[(rows["setting"] == setting) & (rows["predictor"] == name)]
-    return rows.sort_values(["run", "prompt"])
+    wanted: pd.DataFrame = rows[(rows["setting"] == setting) & (rows["predictor"] == name)]
+    return wanted.sort_values(["run", "prompt"])
 
 
 def mean_error(tables: Tables, measure: Entry, name: str) -> Array:
     rows = predictor(tables, setting_of(measure), name)
-    return rows.groupby("run")["squared_error"].mean().to_numpy()
+    return np.asarray(rows.groupby("run")["squared_error"].mean())
 
 
 def unexplained(tables: Tables, measure: Entry, key: str = "setting") -> Parts:

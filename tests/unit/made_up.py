@@ -13,6 +13,7 @@ from icl_contrastive.claims.measures import LAYER
 from icl_contrastive.claims.measures.predictions import DEMONSTRATIONS, ZERO_SHOT
 
 Array = npt.NDArray[np.float64]
+Columns = dict[str, npt.NDArray[Any]]
 Tables = dict[str, pd.DataFrame]
 
 RUNS = 10
@@ -37,7 +38,7 @@ def as_text(columns: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).astype(str)
 
 
-def index(runs: int, **sizes: int) -> dict[str, npt.NDArray[np.int64]]:
+def index(runs: int, **sizes: int) -> Columns:
     """Columns ``run`` and those named, every combination of them."""
     columns = np.indices((runs, *sizes.values())).reshape(1 + len(sizes), -1)
     return dict(zip(("run", *sizes), columns, strict=True))

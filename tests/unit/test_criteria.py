@@ -168,7 +168,7 @@ def test_of_several_parts_one_is_partly(
 
 
 @pytest.mark.parametrize(("place", "role"), [(0, "tested"), (1, "beside")])
-def test_what_stands_beside_is_not_judged(place: int, role: str) -> None:
+def test_what_stands_beside_is_not_judged(place: int, role: Any) -> None:
     effects = [*ratio(0.5), replace(ratio(1.5)[0], role=role)]
     assert verdict_of({"kind": "below", "than": 1}, effects) == ("partly", "reproduced")[place]
 

@@ -117,14 +117,14 @@ def controls() -> pd.DataFrame:
     label = np.array([1.0, -1, 3, -3])[columns["prompt"]]
     other = np.array([1.0, 1, -1, -1])[columns["prompt"]]  # uncorrelated with the label
     parts = []
-    for setting, name, error, prediction in (
+    for setting, name, level, prediction in (
         ("small", LAYER, 0.1, 2 * label),
         ("small", "shuffled labels", 0.3, label),
         ("small", ZERO_SHOT, 1.0, 0.8 * label + 0.6 * np.sqrt(5) * other),
         ("small", DEMONSTRATIONS, 1.0, 0.5 * label + 7 * other),
         ("multi", LAYER, 0.9, label),
     ):
-        error = error * (1 + columns["prompt"])
+        error = level * (1 + columns["prompt"])
         about = {"setting": setting, "predictor": name, "y_true": label}
         parts.append(
             as_text({**about, **columns, "prediction": prediction, "squared_error": error})

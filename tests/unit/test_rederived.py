@@ -19,7 +19,7 @@ from icl_contrastive.config import Experiment, jobs, read_experiment
 from icl_contrastive.report.keep import keep
 
 from ..rederive import CLAIMS, Tables, compared_verdicts, differences, verdicts
-from .made_up import LAWS, as_text, index
+from .made_up import LAWS, Array, Columns, as_text, index
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "workflow/presets"
@@ -31,16 +31,13 @@ def made_up_run(seed: int) -> dict[str, pd.DataFrame]:
     """Tables with the columns of the confirmatory run, and effects of all sizes and directions."""
     rng = np.random.default_rng(seed)
 
-    def sizes(
-        columns: dict[str, np.ndarray], spread: float = 1.0, of_all: float = 1.0
-    ) -> np.ndarray:
+    def sizes(columns: Columns, spread: float = 1.0, of_all: float = 1.0) -> Array:
         """Factors: one for all rows, one for each run, and one for each row."""
         of_runs = np.exp(rng.uniform(0.02, spread) * rng.standard_normal(RUNS))[columns["run"]]
-        return (
-            of_runs * np.exp(of_all * rng.standard_normal()) * rng.lognormal(0, 0.1, len(of_runs))
-        )
+        of_rows = rng.lognormal(of_all * rng.standard_normal(), 0.1, len(of_runs))
+        return np.asarray(of_runs * of_rows)
 
-    def text(about: dict[str, object], columns: dict[str, np.ndarray]) -> pd.DataFrame:
+    def text(about: dict[str, object], columns: Columns) -> pd.DataFrame:
         table = as_text({**about, **columns})
         return table.sample(frac=1, random_state=seed)  # the order of rows is no one's promise
 

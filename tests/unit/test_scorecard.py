@@ -308,12 +308,13 @@ def test_claims_are_combined_to_statements(verdicts: list[str], found: str) -> N
 
 # What the procedure promises
 
+Edge = list[tuple[Scale, float, dict[str, Any]]]
 SIMULATIONS, FAMILY, LEVEL = 300, 20, 0.05
 ERRORS = LEVEL + 3 * np.sqrt(LEVEL * (1 - LEVEL) / SIMULATIONS)
 """The level and three standard errors of the simulation."""
 
 
-def simulated(edge: Sequence[tuple[Scale, float, dict[str, Any]]], wrong: str) -> float:
+def simulated(edge: Edge, wrong: str) -> float:
     """Share of runs of a whole list in which some claim has the verdict that is wrong."""
     rng = np.random.default_rng(5)
     errors = 0
@@ -328,20 +329,26 @@ def simulated(edge: Sequence[tuple[Scale, float, dict[str, Any]]], wrong: str) -
     return errors / SIMULATIONS
 
 
-BELOW, ABOVE = {"kind": "below", "than": 1}, {"kind": "above", "than": 0}
-MOST = {"kind": "at_most", "reproduced": 0.1, "partly": 0.3}
-NEAR = {"kind": "equal", "between": [0.9, 1.1]}
+BELOW: dict[str, Any] = {"kind": "below", "than": 1}
+ABOVE: dict[str, Any] = {"kind": "above", "than": 0}
+MOST: dict[str, Any] = {"kind": "at_most", "reproduced": 0.1, "partly": 0.3}
+NEAR: dict[str, Any] = {"kind": "equal", "between": [0.9, 1.1]}
 
 
 def test_of_claims_that_are_not_true_hardly_one_is_reproduced() -> None:
     """As near to truth as an untrue claim can be, and twenty of them: uncorrected, two in three."""
-    edge = [("ratio", 1, BELOW), ("number", 0, ABOVE), ("ratio", 0.1, MOST), ("ratio", 1.1, NEAR)]
+    edge: Edge = [
+        ("ratio", 1, BELOW),
+        ("number", 0, ABOVE),
+        ("ratio", 0.1, MOST),
+        ("ratio", 1.1, NEAR),
+    ]
     assert 0 < simulated(edge, "reproduced") < ERRORS
 
 
 def test_of_claims_that_are_true_hardly_one_is_contradicted() -> None:
     """As near to what is contradicted as a true claim, in its weaker form, can be."""
-    edge = [
+    edge: Edge = [
         ("ratio", 1 / 1.1, BELOW),
         ("number", 0.1, ABOVE),
         ("ratio", 0.3, MOST),
@@ -354,7 +361,8 @@ def test_of_claims_that_are_true_hardly_one_is_contradicted() -> None:
 def test_neither_the_order_of_runs_nor_that_of_claims_counts(data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
-    criteria, scales = (BELOW, ABOVE, MOST), ("ratio", "number", "ratio")
+    criteria = (BELOW, ABOVE, MOST)
+    scales: tuple[Scale, ...] = ("ratio", "number", "ratio")
     logs = rng.normal(0, rng.uniform(0.05, 1), (6, 10)) + rng.normal(0, 0.5, (6, 1))
     runs = data.draw(st.permutations(range(10)))
     order = data.draw(st.permutations(range(6)))

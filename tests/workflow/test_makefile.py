@@ -59,3 +59,17 @@ def test_smoke_makes_the_page_too_and_says_where_it_is(project: Path) -> None:
         "results/smoke/results/figures",
         "results/smoke/results/report.html",
     ]
+
+
+def test_confirm_runs_the_preset_and_keeps_its_verdicts(project: Path) -> None:
+    programs = project / "programs"
+    programs.mkdir()
+    for name in ("snakemake", "python"):
+        (programs / name).write_text(f'#!/bin/sh\necho "{name}: $*"\n')
+        (programs / name).chmod(0o755)
+    printed = make(project, "--silent", "--old-file=.venv/ready", f"BIN={programs}", "confirm")
+    run, kept = printed.splitlines()
+    preset = "--configfile workflow/presets/confirm.yaml --directory results/confirm claims"
+    assert run == f"snakemake: --cores all {preset}"
+    assert kept == "python: -m icl_contrastive.report.keep confirm"
+    assert (project / "results/confirm").is_dir()

@@ -18,7 +18,7 @@ Outdated = Callable[..., dict[str, str]]
 
 FAMILY_TABLES = ("tables/families", "tables/family_closed_forms", "tables/family_requirements")
 DATA = "results/data/n31.safetensors"
-LAST = {"tables/claims", "manifest"}
+LAST = {"tables/effects", "tables/claims", "manifest"}
 """What hangs on nearly everything."""
 
 

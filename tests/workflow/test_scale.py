@@ -64,7 +64,7 @@ def test_a_command_can_take_a_config_of_any_length(wide: Project) -> None:
     ends = {"prompt": [0], "scheme": ["full_batch"], "exact": [True]}
     values = {key: [1.0] for key in ("y_true", "y_layer", "y_reference")}
     errors = {key: [0.0] for key in ("relative_error", "relative_error_float32")}
-    errors["full_width_deviation"] = [0.0]
+    errors |= {"full_width_deviation": [0.0], "lowest_weight": [0.0]}
     equivalence = pd.DataFrame(cell | ends | values | errors)
     equivalence.to_csv(tables / "equivalence.csv", index=False)
     wide.make("claims", "--allowed-rules", "claims")
