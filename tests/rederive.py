@@ -338,7 +338,9 @@ def speed(tables: Tables, measure: Entry) -> Parts:
 
 def estimates(tables: Tables, measure: Entry, name: str = "attention_errors") -> pd.DataFrame:
     rows = tables[name]
-    return rows[(rows["setting"] == setting_of(measure)) & (rows["matrix"] == measure["matrix"])]
+    here = rows["setting"] == setting_of(measure)
+    wanted: pd.DataFrame = rows[here & (rows["matrix"] == measure["matrix"])]
+    return wanted
 
 
 def own_law(tables: Tables, measure: Entry, d_r: int | None = None) -> pd.DataFrame:
@@ -410,8 +412,9 @@ def projection_error(tables: Tables, measure: Entry) -> Parts:
 
 def predictor(tables: Tables, setting: str, name: str) -> pd.DataFrame:
     rows = tables["controls"]
-    wanted: pd.DataFrame = rows[(rows["setting"] == setting) & (rows["predictor"] == name)]
-    return wanted.sort_values(["run", "prompt"])
+    wanted = rows[(rows["setting"] == setting) & (rows["predictor"] == name)]
+    ordered: pd.DataFrame = wanted.sort_values(["run", "prompt"])
+    return ordered
 
 
 def mean_error(tables: Tables, measure: Entry, name: str) -> Array:
