@@ -155,6 +155,16 @@ def evidence() -> Evidence:
     return Evidence(CONFIG, {name: make() for name, make in TABLES.items()})
 
 
+def test_a_descent_is_that_of_the_plain_layer_that_was_followed() -> None:
+    plain = next(one for one in CONFIG["variants"] if one["variant"] == "plain")
+    variants = [plain | {"variant": "another"}, *CONFIG["variants"]]
+    reordered = Evidence(
+        CONFIG | {"variants": variants}, {"trajectories/small/plain": trajectory()}
+    )
+    (effect,) = MEASURES["cosine_gain"].effects(reordered, setting=SMALL)
+    np.testing.assert_allclose(effect.values, 0.2)
+
+
 HALF = EPOCHS / 2
 TYPICAL, DRAWS = np.exp(0.01 * (RUNS - 1) / 2 + 0.1 / 2), 6 ** (1 / 3)
 POSITIVE, NEGATIVE = REGULARIZED | {"alpha": "> 0"}, REGULARIZED | {"alpha": "< 0"}

@@ -125,9 +125,13 @@ class Evidence:
         ]
         self._tables = {name: _typed(table) for name, table in tables.items()}
 
+    def has(self, name: str) -> bool:
+        """Whether there is the table."""
+        return name in self._tables
+
     def table(self, name: str, **where: object) -> pd.DataFrame:
         """Rows of a table whose columns have these values; NotTestableError if there are none."""
-        if name not in self._tables:
+        if not self.has(name):
             raise NotTestableError(f"there is no table {name}")
         rows = self._tables[name]
         for column, value in where.items():

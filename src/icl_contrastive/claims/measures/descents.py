@@ -84,8 +84,9 @@ def pair_gap(evidence: Evidence, setting: Query) -> list[Effect]:
 
 def _cosines(evidence: Evidence, setting: Query, step: Literal["min", "max"]) -> pd.DataFrame:
     name = evidence.setting(setting)
-    model = evidence.models(KERNEL_LAYER, name)[0]
-    rows = evidence.table(f"trajectories/{name}/{model.name}", setting=name, scheme="single_sample")
+    tables = [f"trajectories/{name}/{one.name}" for one in evidence.models(KERNEL_LAYER, name)]
+    table = next(filter(evidence.has, tables), tables[0])  # only figures' layers are followed
+    rows = evidence.table(table, setting=name, scheme="single_sample")
     selected: pd.DataFrame = rows[rows["step"] == rows["step"].agg(step)]
     return selected
 
