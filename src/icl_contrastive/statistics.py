@@ -28,10 +28,10 @@ def mean_p_value(values: Array, alternative: Alternative, than: float) -> float:
     if len(values) < 2:
         return np.nan
     sign = 1 if alternative == "greater" else -1
-    difference, error = sign * (values.mean() - than), _standard_error(values)
-    if error == 0:
-        return 0.0 if difference > 0 else 1.0
-    return float(stats.t.sf(difference / error, len(values) - 1))
+    if np.ptp(values) == 0:  # rounding is no spread
+        return 0.0 if sign * (values[0] - than) > 0 else 1.0
+    ratio = sign * (values.mean() - than) / _standard_error(values)
+    return float(stats.t.sf(ratio, len(values) - 1))
 
 
 def _standard_error(values: Array) -> float:

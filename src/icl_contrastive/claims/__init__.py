@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -122,7 +122,7 @@ class Claim:
         if self.measure == "error_ratio":
             defaults["base"] = LAYER
         values = {key: _in_words(value) for key, value in (defaults | self.arguments).items()}
-        grids = {"trend": ", for each step of the grid", "mean": ", mean of the grid"}
+        grids = {"trend": ", at the end of the grid's trend", "mean": ", mean of the grid"}
         values["over"] = grids.get(self.arguments.get("over", ""), "")
         setting = self.arguments.get("setting")
         where = f"; {describe(setting)}" if setting else ""
@@ -187,18 +187,17 @@ def _read_claim(entry: Mapping[str, Any]) -> Claim:
 def combined(verdicts: Iterable[str]) -> Verdict:
     """The verdict on a statement of the paper from those on the claims that are about it.
 
-    All reproduced, all contradicted, or all not tested; inconclusive if none is so much as partly
-    so; else partly. What is not tested counts for nothing beside what is.
+    Reproduced if all are; partly if any is so at least partly; else contradicted if any is, and
+    inconclusive if none is. What is not tested counts for nothing beside what is.
     """
     tested = [verdict for verdict in verdicts if verdict != "not tested"]
     if not tested:
         return "not tested"
-    for verdict in ("reproduced", "contradicted"):
-        if all(one == verdict for one in tested):
-            return verdict
-    if {"reproduced", "partly"}.isdisjoint(tested):
-        return "inconclusive"
-    return "partly"
+    if all(verdict == "reproduced" for verdict in tested):
+        return "reproduced"
+    if not {"reproduced", "partly"}.isdisjoint(tested):
+        return "partly"
+    return "contradicted" if "contradicted" in tested else "inconclusive"
 
 
 def evaluate(
@@ -211,9 +210,8 @@ def evaluate(
 
     A claim for which the run has not what it takes is ``not tested``, and its note says why; so is
     one whose number has no interval, since there are too few runs. The tests of all others are
-    corrected together by Holm's method, apart for what is claimed, for its weaker form, and for its
-    opposite. ``others`` are scorecards of ``OTHER_RUNS``, whose numbers and verdicts stand beside
-    this run's.
+    corrected together by Holm's method, apart for each of the questions of ``PValues``. ``others``
+    are scorecards of ``OTHER_RUNS``, whose numbers and verdicts stand beside this run's.
     """
     effects: dict[str, list[Effect]] = {}
     reasons: dict[str, str] = {}
@@ -278,7 +276,7 @@ def _main(effects: Sequence[Effect]) -> Effect:
 def _corrected(tests: Mapping[str, PValues]) -> dict[str, PValues]:
     """The same for the number of claims; each of the three questions is a family of its own."""
     families: dict[str, dict[str, float]] = {}
-    for question in ("claimed", "weaker", "opposite"):
+    for question in (field.name for field in fields(PValues)):
         asked = {
             name: p for name, one in tests.items() if not np.isnan(p := getattr(one, question))
         }
@@ -307,7 +305,10 @@ def _judge(
     claim: Claim, effects: Sequence[Effect], corrected: PValues, settings: Settings
 ) -> dict[str, Any]:
     strays = claim.criterion.strays(effects, settings)
-    notes = [claim.criterion.remark(estimate(_main(effects), settings))]
+    own = _main(effects)
+    ours = estimate(own, settings)
+    as_claimed = sum(map(claim.criterion.claimed[0].holds, own.values))
+    notes = [f"so in {as_claimed} of {len(own.values)} runs", claim.criterion.remark(ours)]
     if strays:
         notes.append(f"the other way: {', '.join(effect.label for effect in strays)}")
     if len(effects) > 1:

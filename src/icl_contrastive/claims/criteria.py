@@ -61,12 +61,6 @@ class Region:
     low: float = -math.inf
     high: float = math.inf
 
-    def widened(self, scale: Scale, by: float) -> Region:
-        """By a factor for ratios, else by a number; inside out if it is below 1, or 0."""
-        if scale == "ratio":
-            return Region(self.low / by, self.high * by)
-        return Region(self.low - by, self.high + by)
-
     def holds(self, number: float) -> bool:
         """Whether the number lies in it."""
         return self.low <= number <= self.high
@@ -104,18 +98,22 @@ class Region:
 
 @dataclass(frozen=True)
 class PValues:
-    """Of a claim's three tests, each for the hypothesis that it is not so.
+    """Of a claim's tests, each for the hypothesis that it is not so.
 
     Attributes:
         claimed: that all parts are as the claim says.
         weaker: that they meet the weaker criterion, or, where there is none, that some part of
             several is as the claim says; NaN where there is neither.
-        opposite: that some part is not even what may still be called so.
+        opposite: that some part, whose number is not as the claim says, is shown not to be even
+            what may still be called so.
+        negligible: that some part of a claim on a direction has less than the smallest effect of
+            interest; NaN for other claims.
     """
 
     claimed: float
     weaker: float
     opposite: float
+    negligible: float
 
 
 @dataclass(frozen=True)
@@ -143,25 +141,29 @@ class Criterion:
             return claimed if weaker == claimed else f"{claimed}; partly: {weaker}"
         directed = claimed.replace("at most", "below").replace("at least", "above")
         least = settings.negligible[scale] if self.negligible is None else self.negligible
-        times = " times" if scale == "ratio" else ""
-        return f"{directed}; smallest effect of interest: {least:g}{times}"
+        if least == (1 if scale == "ratio" else 0):
+            return f"{directed}, by however little"
+        factor = "a factor of " if scale == "ratio" else ""
+        return f"{directed}; smallest effect of interest: {factor}{least:g}"
 
     def p_values(self, effects: Sequence[Effect], settings: Settings) -> PValues:
         """Of the tests on the parts of a claim."""
         tested = [effect for effect in effects if effect.role == "tested"]
-        claimed = [region.p_inside(effect) for effect, region in self._with(tested, self.claimed)]
+        parts = self._with(tested, self.claimed)
+        claimed = [region.p_inside(effect) for effect, region in parts]
         if self.weaker is None:
-            tolerated = [
-                self._widened(region, effect, settings, -1)
-                for effect, region in self._with(tested, self.claimed)
-            ]
+            tolerated = [self._narrowed(region, effect, settings) for effect, region in parts]
             weaker = _any_of(claimed) if len(claimed) > 1 else math.nan
         else:
             tolerated = [region for _, region in self._with(tested, self.weaker)]
             weaker = max(map(Region.p_inside, tolerated, tested))
-        return PValues(
-            max(claimed), weaker, _any_of(list(map(Region.p_outside, tolerated, tested)))
-        )
+        outside = list(map(Region.p_outside, tolerated, tested))
+        leaning = [
+            1.0 if region.holds(effect.mean) else p
+            for (effect, region), p in zip(parts, outside, strict=True)
+        ]
+        negligible = math.nan if self.weaker is not None else _any_of(outside)
+        return PValues(max(claimed), weaker, _any_of(leaning), negligible)
 
     def strays(self, effects: Sequence[Effect], settings: Settings) -> list[Effect]:
         """The variants of a grid that are shown to go the other way, corrected for their number.
@@ -169,24 +171,23 @@ class Criterion:
         A claim on a grid has one region for all.
         """
         grid = [effect for effect in effects if effect.role == "of the grid"]
-        region = self.claimed[0]
         return [
             effect
             for effect in grid
-            if self._widened(region, effect, settings, 1).p_outside(effect) * len(grid)
-            < settings.level
+            if self.claimed[0].p_outside(effect) * len(grid) < settings.level
         ]
 
     def verdict(self, p_values: PValues, strays: Sequence[Effect], settings: Settings) -> Verdict:
         """The verdict, given the p-values as they are corrected for the number of claims."""
-        claimed, weaker, opposite = (
-            p < settings.level for p in (p_values.claimed, p_values.weaker, p_values.opposite)
+        claimed, weaker, opposite, negligible = (
+            p < settings.level
+            for p in (p_values.claimed, p_values.weaker, p_values.opposite, p_values.negligible)
         )
-        if claimed and not opposite and not strays:
+        if claimed and not negligible and not strays:
             return "reproduced"
-        if claimed or weaker:
-            return "partly"
-        return "contradicted" if opposite else "inconclusive"
+        if opposite:
+            return "contradicted"
+        return "partly" if claimed or weaker else "inconclusive"
 
     def verdict_without_test(self, number: float) -> Verdict:
         """Of an effect for which there is no interval."""
@@ -208,9 +209,12 @@ class Criterion:
         many = len(regions) > 1
         return list(zip(effects, regions if many else [*regions] * len(effects), strict=True))
 
-    def _widened(self, region: Region, effect: Effect, settings: Settings, sign: int) -> Region:
+    def _narrowed(self, region: Region, effect: Effect, settings: Settings) -> Region:
+        """By the smallest effect of interest."""
         by = settings.negligible[effect.scale] if self.negligible is None else self.negligible
-        return region.widened(effect.scale, by**sign if effect.scale == "ratio" else sign * by)
+        if effect.scale == "ratio":
+            return Region(region.low * by, region.high / by)
+        return Region(region.low + by, region.high - by)
 
 
 def _any_of(p_values: Sequence[float]) -> float:

@@ -31,7 +31,10 @@ _SYMBOLS = {"alpha": "α", "beta": "β"}
 
 
 Over = Literal["trend", "mean"]
-"""What is asked of a grid: a factor for each of its steps, or the geometric mean."""
+"""What is asked of a grid: the factor at the end of its trend, or the geometric mean."""
+
+FLOOR = 1e-3
+"""Of the variance of the labels: errors below it are alike, as they are in any figure."""
 
 KERNEL_LAYER: Query = {"model": "softmax", "attention": "kernel", "features": {}}
 """The plain layer with the features of the whole experiment."""
@@ -65,6 +68,12 @@ class Effect:
     def on_scale(self) -> Array:
         """The values as they are averaged."""
         return np.log(self.values) if self.scale == "ratio" else self.values
+
+    @property
+    def mean(self) -> float:
+        """Over the runs, of ratios the geometric one."""
+        mean = float(self.on_scale.mean())
+        return float(np.exp(mean)) if self.scale == "ratio" else mean
 
 
 @dataclass(frozen=True)
@@ -175,13 +184,14 @@ class Evidence:
 def of_grid(effects: Sequence[Effect], over: Over) -> Effect:
     """A grid's ratios as one, run by run.
 
-    ``trend``: exp(b) of the least-squares line log ratio = b · step through the plain layer, which
-    is step 0; the grid's sizes, whatever they are, are steps 1, 2, … ``mean``: the geometric mean.
+    ``trend``: where the least-squares line log ratio = b · step through the plain layer, which is
+    step 0, ends; the grid's sizes, whatever they are, are steps 1, 2, … ``mean``: the geometric
+    mean.
     """
     logs = np.stack([effect.on_scale for effect in effects])  # (grid, runs)
     weights = np.arange(1, len(logs) + 1) if over == "trend" else np.ones(len(logs))
-    label = "for each step of the grid" if over == "trend" else "mean of the grid"
-    return Effect(label, np.exp(weights @ logs / (weights @ weights)), "ratio")
+    label = "end of the grid's trend" if over == "trend" else "mean of the grid"
+    return Effect(label, np.exp(weights[-1] * (weights @ logs) / (weights @ weights)), "ratio")
 
 
 def by_run(rows: pd.DataFrame, value: str, statistic: str) -> Array:

@@ -19,7 +19,7 @@ from icl_contrastive.claims.evidence import (
 )
 from icl_contrastive.claims.measures.curves import final_error
 from icl_contrastive.claims.measures.descents import deviation, identity_error
-from icl_contrastive.claims.measures.estimates import entry_error
+from icl_contrastive.claims.measures.estimates import entries_near
 from icl_contrastive.claims.measures.predictions import (
     error_ratio,
     place_of_quoted_error,
@@ -182,7 +182,7 @@ def _distribution(run: Run) -> str:
 
 def _normalization(run: Run) -> str:
     (left,) = unexplained(run.evidence, setting=_SHORT)
-    off = entry_error(run.evidence, matrix="attention", setting=_SHORT)
+    _, off = entries_near(run.evidence, matrix="attention", setting=_SHORT)
     how = {
         "unit": "With unit norm",
         "scaled": "Multiplied by d^(−1/4)",

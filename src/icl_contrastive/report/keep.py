@@ -12,10 +12,10 @@ from icl_contrastive.artifacts.files import load_table, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 
 VERDICT = [
-    *("id", "ours", "interval_low", "interval_high"),
+    *("id", "measure", "criterion", "ours", "interval_low", "interval_high"),
     *("p_value", "p_corrected", "p_opposite", "verdict"),
 ]
-"""What is kept of the scorecard; the rest is words."""
+"""What is kept of the scorecard, with what was asked."""
 
 
 def keep(run: str, results: Path, presets: Path) -> None:

@@ -81,7 +81,8 @@ MEASURES: dict[str, Measure] = {
     ),
     "final_error": Measure(
         final_error,
-        "training error of the last {last:.0%} of epochs, {of}, over that of {base}{over}",
+        "training error of the last {last:.0%} of epochs, {of}, over that of {base}{over}; errors "
+        "below 0.1 % of Var(y) count as that",
     ),
     "area": Measure(
         area,
@@ -89,13 +90,12 @@ MEASURES: dict[str, Measure] = {
     ),
     "epochs": Measure(
         epochs,
-        "epochs to the error that {base} has after {at:.0%} of its epochs, {of}, over those of "
-        "{base}",
+        "epochs to an error of {to:.0%} of Var(y), {of}, over those of {base}",
     ),
     "speed": Measure(
         speed,
-        "epochs to the error that {base} has after {at:.0%} of its epochs, {of}, over those of "
-        "{base}, which is the number; and the area under the curve likewise{over}",
+        "epochs to an error of {to:.0%} of Var(y), {of}, over those of {base}, which is the "
+        "number; and the area under the curve likewise{over}",
     ),
     "error_rate": Measure(
         error_rate,
@@ -129,13 +129,16 @@ MEASURES: dict[str, Measure] = {
     ),
     "unexplained": Measure(unexplained, "squared error of the {predictor} over that of zero"),
     "unexplained_ratio": Measure(
-        unexplained_ratio, "the layer's squared error over that of zero, over the same with {base}"
+        unexplained_ratio,
+        "the layer's squared error over that of zero, over the same with {base}; shares below "
+        "0.1 % count as that",
     ),
     "error_ratio": Measure(error_ratio, "squared error of the {predictor} over that of the {base}"),
     "use_of_demonstrations": Measure(
         use_of_demonstrations,
-        "squared error with shuffled labels over that of the layer, which is the number; and the "
-        "share of the prediction that comes from the demonstrations",
+        "share of the prediction that comes from the demonstrations, which is the number; and the "
+        "squared error with shuffled labels over that of the layer",
+        "number",
     ),
     "zero_shot": Measure(
         zero_shot, "correlation of W_0 φ(q) with the label, over the prompts", "number"

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from icl_contrastive.claims.evidence import (
+    FLOOR,
     KERNEL_LAYER,
     Array,
     Effect,
@@ -17,6 +18,7 @@ from icl_contrastive.claims.evidence import (
     NotTestableError,
     Over,
     Query,
+    by_run,
     of_grid,
 )
 
@@ -29,16 +31,19 @@ def final_error(
     base: Query = KERNEL_LAYER,
     over: Over | None = None,
 ) -> list[Effect]:
-    """Ratio of the mean training errors over the last epochs."""
+    """Ratio of the mean training errors over the last epochs.
 
-    def ratio(curves: Array, others: Array) -> Array:
-        return np.asarray(_final(curves, last) / _final(others, last))
+    What is below ``FLOOR`` of the labels' variance counts as that.
+    """
+
+    def ratio(curves: Array, others: Array, variance: Array) -> Array:
+        ours, theirs = (
+            np.maximum(one[:, -_share(one.shape[1], last) :].mean(1), FLOOR * variance)
+            for one in (curves, others)
+        )
+        return np.asarray(ours / theirs)
 
     return _compare(evidence, of, base, setting, ratio, over)
-
-
-def _final(curves: Array, last: float) -> Array:
-    return np.asarray(curves[:, -_share(curves.shape[1], last) :].mean(1))
 
 
 def area(
@@ -51,7 +56,7 @@ def area(
 ) -> list[Effect]:
     """Ratio of the areas under the training curves over the first epochs."""
 
-    def ratio(curves: Array, others: Array) -> Array:
+    def ratio(curves: Array, others: Array, _: Array) -> Array:
         stop = _share(curves.shape[1], until)
         return np.asarray(curves[:, :stop].mean(1) / others[:, :stop].mean(1))
 
@@ -62,20 +67,18 @@ def epochs(
     evidence: Evidence,
     of: Query,
     setting: Query,
-    at: float,
+    to: float,
     base: Query = KERNEL_LAYER,
     over: Over | None = None,
 ) -> list[Effect]:
-    """Ratio of the epochs to a given error.
+    """Ratio of the epochs to an error that is a share of the labels' variance.
 
-    The error is the one that the base has, in the same run, after the share ``at`` of its epochs. A
-    curve that never gets there counts as one epoch more than there are.
+    A curve that never gets there counts as one epoch more than there are.
     """
 
-    def ratio(curves: Array, others: Array) -> Array:
-        targets = others[:, _share(others.shape[1], at) - 1]
+    def ratio(curves: Array, others: Array, variance: Array) -> Array:
         ours, theirs = (
-            np.array([epochs_to_error(*pair) for pair in zip(one, targets, strict=True)])
+            np.array([epochs_to_error(*pair) for pair in zip(one, to * variance, strict=True)])
             for one in (curves, others)
         )
         return np.asarray(ours / theirs)
@@ -99,13 +102,13 @@ def speed(
     evidence: Evidence,
     of: Query,
     setting: Query,
-    at: float,
+    to: float,
     base: Query = KERNEL_LAYER,
     over: Over | None = None,
 ) -> list[Effect]:
     """``epochs``, and the ratio of the areas under the whole curves."""
     parts = {
-        "epochs": epochs(evidence, of, setting, at, base, over),
+        "epochs": epochs(evidence, of, setting, to, base, over),
         "area": area(evidence, of, setting, 1, base, over),
     }
     named = [
@@ -121,7 +124,7 @@ def _compare(
     of: Query,
     base: Query,
     setting: Query,
-    ratio: Callable[[Array, Array], Array],
+    ratio: Callable[[Array, Array, Array], Array],
     over: Over | None,
 ) -> list[Effect]:
     """The ratio of every variant asked for, and what is asked of them as a grid, first."""
@@ -129,13 +132,15 @@ def _compare(
     models = evidence.models(of, name)
     if over is not None:
         models = sorted(models, key=_size)
+    rows = evidence.table("controls", setting=name, predictor="layer")
+    variance = by_run(rows.assign(square=rows["y_true"] ** 2), "square", "mean")
     effects = []
     for model in models:
         other = evidence.base(model, base, name)
         curves, others = (_curves(evidence, name, one) for one in (model, other))
-        if curves.shape != others.shape:
+        if curves.shape != others.shape or len(curves) != len(variance):
             raise NotTestableError(f"{model.name} and {other.name} differ in runs or epochs")
-        effects.append(Effect(model.label, ratio(curves, others), "ratio"))
+        effects.append(Effect(model.label, ratio(curves, others, variance), "ratio"))
     return (
         effects
         if over is None

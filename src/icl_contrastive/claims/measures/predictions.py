@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from icl_contrastive.claims.evidence import (
+    FLOOR,
     Array,
     Effect,
     Evidence,
@@ -37,12 +38,13 @@ def unexplained(evidence: Evidence, setting: Query, predictor: str = LAYER) -> l
 def unexplained_ratio(evidence: Evidence, setting: Query, base: Query) -> list[Effect]:
     """The layer's ``unexplained`` in one setting over that in another, run by run.
 
-    Run r has the same task in both.
+    Run r has the same task in both. What is below ``FLOOR`` counts as that.
     """
     (ours,), (others,) = (unexplained(evidence, one) for one in (setting, base))
     if ours.values.shape != others.values.shape:
         raise NotTestableError("the settings differ in their runs")
-    return [Effect("all", ours.values / others.values, "ratio")]
+    ratios = np.maximum(ours.values, FLOOR) / np.maximum(others.values, FLOOR)
+    return [Effect("all", ratios, "ratio")]
 
 
 def error_ratio(
@@ -57,22 +59,17 @@ def error_ratio(
 
 
 def use_of_demonstrations(evidence: Evidence, setting: Query) -> list[Effect]:
-    """``error_ratio`` with shuffled labels, and the demonstrations' share of the prediction.
+    """The demonstrations' share of the prediction, and ``error_ratio`` with shuffled labels.
 
     A layer whose demonstrations cancel each other, and which answers from the query alone, is
     ruined by shuffled labels, too: so both are asked for. The share is cov(part, ŷ) / var(ŷ).
     """
+    solutions = evidence.table("solutions", setting=evidence.setting(setting))
     (ratio,) = error_ratio(evidence, setting, "shuffled labels")
-    prediction, part = (
-        _predictions(evidence, setting, name).set_index(["run", "prompt"])["prediction"]
-        for name in (LAYER, DEMONSTRATIONS)
-    )
-    moments = pd.DataFrame({"prediction": prediction, "part": part})
-    means = moments.groupby("run").transform("mean")
-    centered = moments - means
-    products = centered.mul(centered["prediction"], axis=0).groupby("run").mean()
-    share = (products["part"] / products["prediction"]).to_numpy(np.float64)
-    return [replace(ratio, label="error with shuffled labels"), Effect("share", share)]
+    return [
+        Effect("share", 1 - by_run(solutions, "zero_shot_share", "mean")),
+        replace(ratio, label="error with shuffled labels"),
+    ]
 
 
 def zero_shot(evidence: Evidence, setting: Query) -> list[Effect]:
