@@ -55,42 +55,48 @@ def verdicts(effects: pd.DataFrame, claims: Mapping[str, Any] = CLAIMS) -> dict[
             found[entry["id"]] = outcomes[[*within, True].index(True)]
         elif parts and min(len(values) for _, _, values in parts) > 1:
             questions[entry["id"]] = asked(criterion, parts, negligible, level)
-    claimed, weaker, opposite = (
-        holm({name: one[question] for name, one in questions.items()}) for question in range(3)
-    )
+    corrected = [
+        holm({name: one[question] for name, one in questions.items()}) for question in range(4)
+    ]
     for name, (*_, strays) in questions.items():
-        is_so, is_weaker, is_not = (p[name] < level for p in (claimed, weaker, opposite))
-        if is_so and not is_not and not strays:
+        is_so, is_weaker, is_not, is_tiny = (p[name] < level for p in corrected)
+        if is_so and not is_tiny and not strays:
             found[name] = "reproduced"
-        elif is_so or is_weaker:
-            found[name] = "partly"
+        elif is_not:
+            found[name] = "contradicted"
         else:
-            found[name] = "contradicted" if is_not else "inconclusive"
+            found[name] = "partly" if is_so or is_weaker else "inconclusive"
     return found
 
 
 def asked(
     criterion: Entry, parts: Parts, negligible: Mapping[str, float], level: float
-) -> tuple[float, float, float, bool]:
-    """p-values of: it is as claimed, or so in a weaker form; it is not. And whether some stray."""
+) -> tuple[float, float, float, float, bool]:
+    """p-values of: it is as claimed, or so in a weaker form; it is not; the effect is negligible.
+
+    And whether some of a grid stray.
+    """
     tested = [(scale, values) for role, scale, values in parts if role == "tested"]
     grid = [(scale, values) for role, scale, values in parts if role == "of the grid"]
     kind = criterion["kind"]
     if kind in ("below", "above"):
         than = criterion["than"]
-        inner, outer = [], []  # the smallest effect of interest beyond the number, and before it
+        inner = []  # the smallest effect of interest
         for scale, _ in tested:
             by = criterion.get("negligible", negligible[scale])
             steps = (than / by, than * by) if scale == "ratio" else (than - by, than + by)
             inner.append(steps[0] if kind == "below" else steps[1])
-            outer.append(steps[1] if kind == "below" else steps[0])
         is_so, is_not = ("less", "greater") if kind == "below" else ("greater", "less")
         each = [t(*part, than, is_so) for part in tested]
         others = [t(*part, end, is_not) for part, end in zip(tested, inner, strict=True)]
         alone = len(each) == 1
-        strays = [t(*part, outer[0], is_not) * len(grid) < level for part in grid]
+        leaning = [
+            p if t(*part, than, is_so) > 0.5 else 1.0
+            for part, p in zip(tested, others, strict=True)
+        ]
+        strays = [t(*part, than, is_not) * len(grid) < level for part in grid]
         weaker = np.nan if alone else len(each) * min(each)
-        return max(each), weaker, len(others) * min(others), any(strays)
+        return max(each), weaker, len(each) * min(leaning), len(each) * min(others), any(strays)
     if kind in ("at_most", "at_least"):
         is_so, is_not = ("less", "greater") if kind == "at_most" else ("greater", "less")
         strict, weak = (
@@ -103,6 +109,7 @@ def asked(
             claimed,
             weaker,
             len(ends) * min(t(*part, end, is_not) for part, _, end in ends),
+            np.nan,
             False,
         )
     strict, weak = (
@@ -112,11 +119,12 @@ def asked(
     claimed, weaker = (
         max(t(*part, low, "greater"), t(*part, high, "less")) for low, high in (strict, weak)
     )
-    return claimed, weaker, 2 * min(t(*part, weak[0], "less"), t(*part, weak[1], "greater")), False
+    outside = 2 * min(t(*part, weak[0], "less"), t(*part, weak[1], "greater"))
+    return claimed, weaker, outside, np.nan, False
 
 
 def t(scale: str, values: Array, than: float, alternative: str) -> float:
-    """One-sided p-value, in logarithms for ratios; values that are all the same are no chance."""
+    """One-sided p-value, in logarithms for ratios; equal values leave nothing to chance."""
     if scale == "ratio":
         values, than = np.log(values), np.log(than)
     if np.ptp(values) == 0:
@@ -259,7 +267,9 @@ def curve(tables: Tables, setting: str, variant: str) -> Array:
     )
 
 
-def of_curves(tables: Tables, measure: Entry, ratio: Callable[[Array, Array], Array]) -> Parts:
+def of_curves(
+    tables: Tables, measure: Entry, ratio: Callable[[Array, Array, Array], Array]
+) -> Parts:
     """The ratio for each variant that is asked for, and of a grid the whole first."""
     names, setting = (
         variants_of(measure["of"], tables["pretraining"]["variant"]),
@@ -267,12 +277,14 @@ def of_curves(tables: Tables, measure: Entry, ratio: Callable[[Array, Array], Ar
     )
     plain = "softmax" if measure["of"]["model"] == "regularized" else "softmax_lr0.005"
     base = curve(tables, setting, plain)
-    ratios = [ratio(curve(tables, setting, name), base) for name in names]
+    labels = predictor(tables, setting, "layer")
+    variance = (labels["y_true"] ** 2).groupby(labels["run"]).mean().to_numpy()
+    ratios = [ratio(curve(tables, setting, name), base, variance) for name in names]
     if "over" not in measure:
         return [("tested", "ratio", one) for one in ratios]
     logs, steps = np.log(ratios), np.arange(1, len(ratios) + 1)
-    if measure["over"] == "trend":  # the line through the plain layer, by least squares
-        whole = np.linalg.lstsq(steps[:, None].astype(float), logs, rcond=None)[0][0]
+    if measure["over"] == "trend":  # the line through the plain layer, by least squares, at its end
+        whole = steps[-1] * np.linalg.lstsq(steps[:, None].astype(float), logs, rcond=None)[0][0]
     else:
         whole = logs.mean(0)
     return [
@@ -286,9 +298,10 @@ def first(curves: Array, share: float) -> int:
 
 
 def final_error(tables: Tables, measure: Entry) -> Parts:
-    def ratio(ours: Array, base: Array) -> Array:
-        last = first(ours, measure["last"])
-        return np.asarray(ours[:, -last:].mean(1) / base[:, -last:].mean(1))
+    def ratio(ours: Array, base: Array, variance: Array) -> Array:
+        last, floor = first(ours, measure["last"]), 0.001 * variance
+        ends = [np.maximum(one[:, -last:].mean(1), floor) for one in (ours, base)]
+        return np.asarray(ends[0] / ends[1])
 
     return of_curves(tables, measure, ratio)
 
@@ -296,7 +309,7 @@ def final_error(tables: Tables, measure: Entry) -> Parts:
 def area(tables: Tables, measure: Entry, until: float | None = None) -> Parts:
     share = measure["until"] if until is None else until
 
-    def ratio(ours: Array, base: Array) -> Array:
+    def ratio(ours: Array, base: Array, _: Array) -> Array:
         return np.asarray(
             ours[:, : first(ours, share)].sum(1) / base[:, : first(base, share)].sum(1)
         )
@@ -305,10 +318,9 @@ def area(tables: Tables, measure: Entry, until: float | None = None) -> Parts:
 
 
 def epochs(tables: Tables, measure: Entry) -> Parts:
-    def ratio(ours: Array, base: Array) -> Array:
-        target = base[:, first(base, measure["at"]) - 1]
+    def ratio(ours: Array, base: Array, variance: Array) -> Array:
         to_target = [
-            [reached(*of_run) for of_run in zip(curves, target, strict=True)]
+            [reached(*of_run) for of_run in zip(curves, measure["to"] * variance, strict=True)]
             for curves in (ours, base)
         ]
         return np.asarray(np.divide(to_target[0], to_target[1]))
@@ -361,8 +373,9 @@ def error_rate(tables: Tables, measure: Entry) -> Parts:
 def error_over_uniform(tables: Tables, measure: Entry) -> Parts:
     rows = own_law(tables, measure)
     rows = rows[rows["d_r"] == rows["d_r"].max()]
+    sums = rows.groupby(["run", "prompt"])[["mse", "mse_uniform"]].sum().reset_index()
     return [
-        ("tested", "ratio", geometric(rows, rows["mse"] / rows["mse_uniform"])),
+        ("tested", "ratio", geometric(sums, sums["mse"] / sums["mse_uniform"])),
         ("beside", "ratio", geometric(rows, rows["mae"] / rows["size"])),
     ]
 
@@ -432,7 +445,7 @@ def unexplained_ratio(tables: Tables, measure: Entry) -> Parts:
     ((*about, ours),), ((*_, base),) = (
         unexplained(tables, measure, key) for key in ("setting", "base")
     )
-    return [(about[0], about[1], ours / base)]
+    return [(about[0], about[1], np.maximum(ours, 0.001) / np.maximum(base, 0.001))]
 
 
 def error_ratio(tables: Tables, measure: Entry) -> Parts:
@@ -453,7 +466,7 @@ def use_of_demonstrations(tables: Tables, measure: Entry) -> Parts:
         np.cov(*pair)[0, 1] / np.var(pair[1], ddof=1) for pair in zip(part, whole, strict=True)
     ]
     shuffled = error_ratio(tables, {**measure, "predictor": "shuffled labels"})
-    return [*shuffled, ("tested", "number", np.array(share))]
+    return [("tested", "number", np.array(share)), *shuffled]
 
 
 def zero_shot(tables: Tables, measure: Entry) -> Parts:
@@ -491,8 +504,13 @@ def differences(folder: Path, claims: Mapping[str, Any] = CLAIMS) -> tuple[int, 
         theirs = [
             one for _, one in effects[effects["id"] == entry["id"]].groupby("part", sort=False)
         ]
-        if not theirs:
-            continue  # not tested, which is compared below
+        if not theirs:  # not tested, and it should be so
+            try:
+                MEASURES[entry["measure"]["name"]](tables, entry["measure"])
+            except (ValueError, KeyError, IndexError, FileNotFoundError):
+                continue
+            found.append(f"{entry['id']}: no numbers, though there is what it takes")
+            continue
         rederived += 1
         ours = MEASURES[entry["measure"]["name"]](tables, entry["measure"])
         about = [(one["role"].iloc[0], one["scale"].iloc[0]) for one in theirs]

@@ -110,20 +110,25 @@ STEPS["eq15"] = STEPS["eq14"]
 
 
 def of_cells(values: Array, over: str | None) -> dict[str, Array]:
-    """A value for every variant; along a grid its powers, so that each step has that factor."""
+    """A value for every variant; along a grid its powers, so that the value is at its end."""
     cells = dict.fromkeys(("g10", "g01", "g11", "g02", "section_5.5", "eq18"), values)
     for form, steps in STEPS.items():
         for alpha, step in steps.items():
-            cells[f"{form}{alpha:g}"] = values**step if over == "trend" else values
+            cells[f"{form}{alpha:g}"] = values ** (step / 2) if over == "trend" else values
     return cells | {name: np.ones(len(values)) for name in ("plain", "plain_faster")}
 
 
 def of_final_error(values: Array, measure: Mapping[str, Any]) -> Tables:
-    return {"pretraining": ends(of_cells(values, measure.get("over")))}
+    return {"pretraining": ends(of_cells(values, measure.get("over"))), **labels(values)}
 
 
 def of_speed(values: Array, measure: Mapping[str, Any]) -> Tables:
-    return {"pretraining": curves(of_cells(values, measure.get("over")))}
+    return {"pretraining": curves(of_cells(values, measure.get("over"))), **labels(values)}
+
+
+def labels(values: Array) -> Tables:
+    """Labels of variance 1, for as many runs."""
+    return {"controls": predictions("small", LAYER, np.ones(len(values)))}
 
 
 def of_equivalence(values: Array, measure: Mapping[str, Any]) -> Tables:
@@ -205,11 +210,16 @@ def of_controls(values: Array, measure: Mapping[str, Any]) -> Tables:
         predictions("large", LAYER, values),
         predictions("small", "fresh task", values),
         predictions("small", "exact softmax", values),
-        predictions("small", "shuffled labels", values),
     ]
-    share = predictions("small", DEMONSTRATIONS, ones)
-    part = values[share["run"].astype(int)] * share["prediction"].astype(float)
-    return {"controls": pd.concat([*parts, share.assign(prediction=part.astype(str))])}
+    return {"controls": pd.concat(parts)}
+
+
+def of_shares(values: Array, measure: Mapping[str, Any]) -> Tables:
+    """A layer that shuffled labels ruin, whose demonstrations have this share."""
+    ones = np.ones(len(values))
+    parts = [predictions("small", LAYER, ones), predictions("small", "shuffled labels", 9 * ones)]
+    shares = {"setting": "small", "run": np.arange(len(values)), "zero_shot_share": 1 - values}
+    return {"controls": pd.concat(parts), "solutions": as_text(shares)}
 
 
 def of_zero_shot(values: Array, measure: Mapping[str, Any]) -> Tables:
@@ -262,7 +272,7 @@ MADE_UP: dict[str, Callable[[Array, Mapping[str, Any]], Tables]] = {
     "unexplained": of_controls,
     "unexplained_ratio": of_controls,
     "error_ratio": of_controls,
-    "use_of_demonstrations": of_controls,
+    "use_of_demonstrations": of_shares,
     "zero_shot": of_zero_shot,
     "place_of_quoted_error": of_quoted,
 }

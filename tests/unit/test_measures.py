@@ -11,7 +11,7 @@ import pytest
 
 from icl_contrastive.claims import Evidence
 from icl_contrastive.claims.criteria import Settings, estimate
-from icl_contrastive.claims.evidence import KERNEL_LAYER, NotTestableError
+from icl_contrastive.claims.evidence import KERNEL_LAYER, Array, NotTestableError
 from icl_contrastive.claims.measures import LAYER, MEASURES
 from icl_contrastive.claims.measures.curves import epochs_to_error
 from icl_contrastive.claims.measures.predictions import DEMONSTRATIONS, ZERO_SHOT
@@ -31,6 +31,7 @@ FINAL = {  # training error of the last epoch, for run 0
     "eq140.1": 6.0,
     "g10": 6.0,
 }
+OF_RUN = 1 + 0.01 * np.arange(RUNS)
 SMALL = {"demonstrations": 15}
 MULTI = {"demonstrations": 15, "tasks": "per_prompt"}
 REGULARIZED = {"model": "regularized", "form": "eq15"}
@@ -38,12 +39,12 @@ SHIFTED = {"model": "negative", "form": "section_5.5"}
 
 
 def pretraining() -> pd.DataFrame:
-    """Curves e^(c − 0.1 · epoch) that end where ``FINAL`` says, times 1 + run."""
+    """Curves e^(c − 0.1 · epoch) that end where ``FINAL`` says, times ``OF_RUN``."""
     parts = []
     for variant, final in FINAL.items():
         columns = index(RUNS, epoch=EPOCHS)
         epoch = columns["epoch"] + 1
-        error = (1 + columns["run"]) * final * np.exp(0.1 * (EPOCHS - epoch))
+        error = OF_RUN[columns["run"]] * final * np.exp(0.1 * (EPOCHS - epoch))
         about = {"setting": "small", "variant": variant, "run": columns["run"], "epoch": epoch}
         parts.append(as_text(about | {"train_mse": error, "test_mse": error}))
     return pd.concat(parts)
@@ -146,6 +147,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "attention_errors": attention_errors,
     "attention_bias": attention_bias,
     "controls": controls,
+    "solutions": lambda: as_text({"setting": "small", **index(RUNS), "zero_shot_share": 0.75}),
     "trajectories/small/plain": trajectory,
 }
 
@@ -165,7 +167,14 @@ def test_a_descent_is_that_of_the_plain_layer_that_was_followed() -> None:
     np.testing.assert_allclose(effect.values, 0.2)
 
 
-HALF = EPOCHS / 2
+def geometric(values: Array) -> float:
+    return float(np.exp(np.log(values).mean()))
+
+
+TO = 0.36  # of the labels' mean square, which is 5
+PLAIN = 10 - 10 * np.log(1.8 / OF_RUN)  # its epochs to that error
+HIGHER = 10 - 10 * np.log(1.8 / (1.5 * OF_RUN))
+AT_ONCE = geometric(1 / PLAIN)
 TYPICAL, DRAWS = np.exp(0.01 * (RUNS - 1) / 2 + 0.1 / 2), 6 ** (1 / 3)
 POSITIVE, NEGATIVE = REGULARIZED | {"alpha": "> 0"}, REGULARIZED | {"alpha": "< 0"}
 MIDDLE = {"matrix": "attention", "setting": SMALL}
@@ -191,10 +200,10 @@ KNOWN: dict[str, list[tuple[dict[str, Any], list[float]]]] = {
     "pair_gap": [({"setting": SMALL}, [0.3, 0.45, 0.15])],
     "final_error": [
         ({"of": POSITIVE, "setting": SMALL, "last": 0.1}, [1.5, 3.0]),
-        # The line through 0: (1 · log 1.5 + 2 · log 3) / (1² + 2²) for each step.
+        # The line through 0 has (1 · log 1.5 + 2 · log 3) / (1² + 2²) for each of two steps.
         (
             {"of": POSITIVE, "setting": SMALL, "last": 0.1, "over": "trend"},
-            [(1.5 * 3**2) ** (1 / 5), 1.5, 3.0],
+            [(1.5 * 3**2) ** (2 / 5), 1.5, 3.0],
         ),
         (
             {"of": POSITIVE, "setting": SMALL, "last": 0.1, "over": "mean"},
@@ -215,20 +224,23 @@ KNOWN: dict[str, list[tuple[dict[str, Any], list[float]]]] = {
     # The curves fall by e^0.1 in an epoch: half the error is reached 10 ln 2 epochs sooner.
     "epochs": [
         (
-            {"of": REGULARIZED | {"alpha": 0.01}, "setting": SMALL, "at": 0.5},
-            [(HALF + 10 * np.log(1.5)) / HALF],
+            {"of": REGULARIZED | {"alpha": 0.01}, "setting": SMALL, "to": TO},
+            [geometric(HIGHER / PLAIN)],
         ),
-        ({"of": NEGATIVE, "setting": SMALL, "at": 0.5}, [1 / HALF, 1 / HALF]),
-        ({"of": REGULARIZED | {"alpha": 0.1}, "setting": SMALL, "at": 0.5}, [(EPOCHS + 1) / HALF]),
+        ({"of": NEGATIVE, "setting": SMALL, "to": TO}, [AT_ONCE, AT_ONCE]),
+        (
+            {"of": REGULARIZED | {"alpha": 0.1}, "setting": SMALL, "to": TO},
+            [geometric((EPOCHS + 1) / PLAIN)],
+        ),
     ],
     "speed": [
         (
-            {"of": REGULARIZED | {"alpha": 0.01}, "setting": SMALL, "at": 0.5},
-            [(HALF + 10 * np.log(1.5)) / HALF, 1.5],
+            {"of": REGULARIZED | {"alpha": 0.01}, "setting": SMALL, "to": TO},
+            [geometric(HIGHER / PLAIN), 1.5],
         ),
         (
-            {"of": NEGATIVE, "setting": SMALL, "at": 0.5, "over": "mean"},
-            [1 / HALF, 0.5, 1 / HALF, 1 / HALF, 0.5, 0.5],
+            {"of": NEGATIVE, "setting": SMALL, "to": TO, "over": "mean"},
+            [AT_ONCE, 0.5, AT_ONCE, AT_ONCE, 0.5, 0.5],
         ),
     ],
     "error_rate": [
@@ -250,7 +262,7 @@ KNOWN: dict[str, list[tuple[dict[str, Any], list[float]]]] = {
     "unexplained": [({"setting": SMALL}, [0.1 * 2.5 / 5])],
     "unexplained_ratio": [({"setting": MULTI, "base": SMALL}, [9.0])],
     "error_ratio": [({"setting": SMALL, "predictor": "shuffled labels"}, [3.0])],
-    "use_of_demonstrations": [({"setting": SMALL}, [3.0, 0.25])],
+    "use_of_demonstrations": [({"setting": SMALL}, [0.25, 3.0])],
     "zero_shot": [
         ({"setting": SMALL}, [0.8 / np.hypot(0.8, 0.6), 0.5 / np.hypot(0.5, 7 / 5**0.5)])
     ],

@@ -16,7 +16,7 @@ from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import Evidence, evaluate, read_claims
 from icl_contrastive.config import Experiment, jobs, read_experiment
-from icl_contrastive.report.keep import keep
+from icl_contrastive.report.keep import VERDICT, keep
 
 from ..rederive import CLAIMS, Tables, compared_verdicts, differences, verdicts
 from .made_up import LAWS, Array, Columns, as_text, index
@@ -41,7 +41,7 @@ def made_up_run(seed: int) -> dict[str, pd.DataFrame]:
         table = as_text({**about, **columns})
         return table.sample(frac=1, random_state=seed)  # the order of rows is no one's promise
 
-    curves, ends, errors, bias, predictions = [], [], [], [], []
+    curves, ends, errors, bias, predictions, solutions = [], [], [], [], [], []
     experiment = confirmatory()
     for cell in experiment.cells:
         about: dict[str, object] = {"setting": cell.setting, "variant": cell.variant}
@@ -78,13 +78,21 @@ def made_up_run(seed: int) -> dict[str, pd.DataFrame]:
     for setting in ("n15", "n31", "n15_multitask"):
         label = rng.standard_normal(RUNS * PROMPTS)
         names = ("layer", "zero-shot part", "demonstrations' part")
+        made: dict[str, Array] = {}
         for name in (*names, "shuffled labels", "fresh task", "exact softmax"):
             columns = index(RUNS, prompt=PROMPTS)
             columns["y_true"] = label
             noise = rng.standard_normal(len(label))
             columns["prediction"] = rng.uniform(-1, 1) * label + rng.uniform(0.1, 1) * noise
+            made[name] = columns["prediction"].reshape(RUNS, PROMPTS)
             columns["squared_error"] = sizes(columns)
             predictions.append(text({"setting": setting, "predictor": name}, columns))
+        pairs = zip(made["layer"], made["demonstrations' part"], strict=True)
+        columns = index(RUNS)
+        columns["zero_shot_share"] = 1 - np.array(
+            [np.polyfit(layer, part, 1)[0] for layer, part in pairs]
+        )
+        solutions.append(text({"setting": setting}, columns))
     columns = index(RUNS, prompt=PROMPTS, step=4)
     for name in ("cosine", "cosine_others"):
         columns[name] = rng.normal(rng.normal(0, 0.3), 0.2, len(columns["run"]))
@@ -95,6 +103,7 @@ def made_up_run(seed: int) -> dict[str, pd.DataFrame]:
         "attention_errors": pd.concat(errors),
         "attention_bias": pd.concat(bias),
         "controls": pd.concat(predictions),
+        "solutions": pd.concat(solutions),
         "trajectories/n15/softmax": text(about, columns),
     }
 
@@ -189,8 +198,7 @@ def test_verdicts_that_are_kept_can_be_rederived_from_what_is_kept(
     effects, kept = (pd.read_csv(tmp_path / f"other_{name}.csv") for name in ("effects", "claims"))
     assert compared_verdicts(effects, kept) == []
     pd.testing.assert_frame_equal(effects, pd.read_csv(run / "effects.csv"))
-    columns = ["id", "ours", "interval_low", "interval_high", "p_value", "p_corrected"]
-    assert list(kept) == [*columns, "p_opposite", "verdict"]
+    assert list(kept) == VERDICT
     pd.testing.assert_frame_equal(kept, pd.read_csv(run / "claims.csv")[list(kept)])
 
 
@@ -203,3 +211,7 @@ def test_the_kept_verdicts_follow_from_the_kept_numbers(kept: str) -> None:
         pytest.skip(f"no such run has been kept: make {kept}")
     assert compared_verdicts(pd.read_csv(effects), pd.read_csv(scorecard)) == []
     assert set(verdicts(pd.read_csv(effects)).values()) > {"reproduced"}
+    settings, claims = read_claims(CLAIMS)
+    asked = evaluate(claims, Evidence(jobs.claims(confirmatory()), {}), settings).scorecard
+    about = ["id", "measure", "criterion"]  # verdicts by other criteria are those of another list
+    pd.testing.assert_frame_equal(pd.read_csv(scorecard)[about], asked[about], check_dtype=False)

@@ -27,7 +27,7 @@ from icl_contrastive.claims import (
 from icl_contrastive.claims.evidence import Array, Effect, Scale
 from icl_contrastive.claims.measures import MEASURES, Measure
 
-from .made_up import CONFIG, MADE_UP, around, ends, of_cells, wide
+from .made_up import CONFIG, MADE_UP, around, ends, labels, of_cells, wide
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = yaml.safe_load((ROOT / "workflow/claims.yaml").read_text(encoding="utf-8"))
@@ -84,7 +84,7 @@ def values_for(entry: dict[str, Any]) -> dict[str, Array]:
             numbers = [than + sign * 0.3, than + sign * 0.05, than - sign * 0.3]
         unclear = wide(than, scale)
         if measure == "negative_weights":  # a share, which is none of less than 0
-            numbers[2], unclear = 0.0, np.array([0.5, *np.zeros(9)])
+            return {"reproduced": around(0.3), "inconclusive": np.array([0.5, *np.zeros(9)])}
     elif criterion["kind"] == "equal":
         return {"reproduced": around(1.0), "inconclusive": wide(1.0), "contradicted": around(1.3)}
     elif criterion["kind"] == "between":
@@ -100,6 +100,8 @@ def values_for(entry: dict[str, Any]) -> dict[str, Array]:
         verdict: around(number, 0.001)
         for verdict, number in zip(("reproduced", "partly", "contradicted"), numbers, strict=True)
     }
+    if criterion.get("negligible") == 1 and "over" not in entry["measure"]:
+        del verdicts["partly"]  # what is small is no less, and there is no grid
     return verdicts if measure == "identity_error" else verdicts | {"inconclusive": unclear}
 
 
@@ -110,7 +112,7 @@ def tables_for(entry: dict[str, Any], verdict: str) -> dict[str, pd.DataFrame]:
         # No effect is negligible, but one member of the grid goes the other way.
         cells = of_cells(around(0.5), None)
         stray = {name: around(1.4) for name in cells if name.endswith("-0.1")}
-        return {"pretraining": ends(cells | stray)}
+        return {"pretraining": ends(cells | stray), **labels(around(1.0))}
     return MADE_UP[measure["name"]](values, measure)
 
 
@@ -162,7 +164,7 @@ def test_the_scorecard() -> None:
     first, exact, absent, second = table.to_dict("records")
     assert first["ours"] == pytest.approx(0.8)
     assert first["interval_low"] < 0.8 < first["interval_high"]
-    assert first["note"].startswith("the other way: α = 1.4; all 0.8 [")
+    assert first["note"].startswith("so in 10 of 10 runs; the other way: α = 1.4; all 0.8 [")
     assert "beside 3 [" in first["note"]
     assert second["p_corrected"] == second["p_value"]  # the larger of the two tests
     assert first["p_corrected"] == 2 * first["p_value"]
@@ -197,7 +199,10 @@ def test_what_is_expected_of_a_slope_is_in_the_row() -> None:
     slope = Effect("all", -around(0.5))
     (row,) = score(claim("falls", slope, kind="below", than=0, expected=-1)).to_dict("records")
     assert row["verdict"] == "reproduced"
-    assert row["note"] == "the interval does not cover -1, the slope expected for large d_r"
+    assert (
+        row["note"]
+        == "so in 10 of 10 runs; the interval does not cover -1, the slope expected for large d_r"
+    )
 
 
 @pytest.mark.parametrize(
@@ -295,7 +300,7 @@ def test_the_verdicts_of_other_runs_are_on_claims_of_the_list() -> None:
         (["reproduced", "reproduced"], "reproduced"),
         (["reproduced", "not tested"], "reproduced"),
         (["contradicted", "contradicted"], "contradicted"),
-        (["contradicted", "inconclusive"], "inconclusive"),
+        (["contradicted", "inconclusive"], "contradicted"),
         (["inconclusive"], "inconclusive"),
         (["reproduced", "contradicted"], "partly"),
         (["reproduced", "inconclusive"], "partly"),

@@ -159,7 +159,7 @@ class Criterion:
             weaker = max(map(Region.p_inside, tolerated, tested))
         outside = list(map(Region.p_outside, tolerated, tested))
         leaning = [
-            1.0 if region.holds(effect.mean) else p
+            1.0 if region.low < effect.mean < region.high else p
             for (effect, region), p in zip(parts, outside, strict=True)
         ]
         negligible = math.nan if self.weaker is not None else _any_of(outside)
