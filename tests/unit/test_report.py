@@ -432,7 +432,7 @@ def test_claims_are_shown_with_word_and_sign(page: str) -> None:
         "with a fresh seed and after everything had been settled, 1 is reproduced, 0 partly; 1 is "
         "contradicted, 0 left open. Apart from these, 1 of 1 identity, which algebra decides "
         "whatever the layers have learned, holds to rounding. In the 10 exploratory runs that this "
-        "page shows, 0 are reproduced and 0 contradicted."
+        "page shows, 0 are reproduced and 1 contradicted."
     ) in shown
     assert "Measure or criterion of 1 claim were changed after a run had shown its results" in shown
     assert "other reading of the paper’s section 3.1, 0 are reproduced, in a run" in shown
@@ -453,7 +453,7 @@ def test_without_a_confirmatory_run_the_page_counts_its_own(tmp_path: Path) -> N
     shown = words(render(results, TEXTS, STATISTICS, provenance(results), []))
     assert (
         "The paper makes 3 statements that a run can check by measurement. Here 0 are reproduced, "
-        "1 partly; 0 are contradicted, 1 left open; 1 could not be tested."
+        "1 partly; 1 is contradicted, 0 left open; 1 could not be tested."
     ) in shown
     for words_of_others in ("confirmatory", "exploratory", "Where keys and queries", "Before Not"):
         assert words_of_others not in shown
@@ -544,7 +544,7 @@ def test_every_run_is_counted_by_the_claims_that_it_has(results: Results) -> Non
     found = tallies(results.claims())
     assert found.keys() == {"here", "confirm", "scaled"}
     assert found["here"].measured["not tested"] == 1
-    assert found["here"].measured["inconclusive"] == 1  # of two claims, contradicted and open
+    assert found["here"].measured["contradicted"] == 1  # of two claims, contradicted and open
     measured = {"reproduced": 1, "partly": 0, "inconclusive": 0, "contradicted": 1}
     assert found["confirm"].measured == measured
     assert found["confirm"][1:] == (1, 1)

@@ -55,7 +55,7 @@ def test_the_lines_that_are_quoted_count_the_verdicts(page: str) -> None:
     assert statements.startswith("- **2 statements that a run can measure,")
     assert identities.startswith("- **1 identity that algebra decides")
     assert identities.endswith(":** 1 holds to rounding.")
-    counts = "0 reproduced, 1 partly, 1 inconclusive, 0 contradicted"
+    counts = "0 reproduced, 1 partly, 0 inconclusive, 1 contradicted"
     assert exploratory.endswith(f"were settled: {counts}, 1 not tested.")
     counts = "0 reproduced, 0 partly, 1 inconclusive, 0 contradicted"
     assert other.endswith(f"multiplied by d^(−1/4): {counts}.")
@@ -68,7 +68,7 @@ def test_without_a_confirmatory_run_its_own_verdicts_are_quoted(
     results = write_results(tmp_path / "results", "confirm")
     page = render(results, dict.fromkeys(results.figure_names, 61.0))
     statements, identities, other = quoted(page).splitlines()[1:-1]
-    counts = "0 reproduced, 1 partly, 1 inconclusive, 0 contradicted, 1 not tested"
+    counts = "0 reproduced, 1 partly, 0 inconclusive, 1 contradicted, 1 not tested"
     assert statements == f"- **3 statements that a run can measure:** {counts}."
     assert identities.endswith(":** 1 holds to rounding.")
     assert other.startswith("- **The other reading of section 3.1,**")
