@@ -63,10 +63,10 @@ def _draw_parts(axes: Axes, rows: Table, d_r_used: int) -> None:
         axes.plot(d_r, seen, **look, linestyle="none", markersize=2, markeredgewidth=0, alpha=0.4)
         shown = np.where(mean > 0, mean, np.nan)
         axes.plot(d_r, shown, **look, label=label)
-        # Through the last mean that is positive, since the law is an asymptote.
+        # Where half of the positive means lie on either side: a single one may be off by far.
         if (mean > 0).any():
-            last = np.flatnonzero(mean > 0)[-1]
-            guides.append((d_r, mean[last] * (d_r / d_r[last]) ** exponent, color, law))
+            level = np.nanmedian(shown / d_r**exponent)
+            guides.append((d_r, level * d_r**exponent, color, law))
     axes.axvline(d_r_used, color=style.GREY, linewidth=0.7, linestyle="--", zorder=0)
     axes.set_yscale("log")
     axes.set_ylim(axes.get_ylim())  # the measured parts'; the guides may leave the panel
