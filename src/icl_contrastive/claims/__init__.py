@@ -307,7 +307,7 @@ def _judge(
     strays = claim.criterion.strays(effects, settings)
     own = _main(effects)
     ours = estimate(own, settings)
-    as_claimed = sum(map(claim.criterion.claimed[0].holds, own.values))
+    as_claimed = sum(map(claim.criterion.is_claimed, own.values))
     notes = [f"so in {as_claimed} of {len(own.values)} runs", claim.criterion.remark(ours)]
     if strays:
         notes.append(f"the other way: {', '.join(effect.label for effect in strays)}")

@@ -189,6 +189,12 @@ class Criterion:
             return "contradicted"
         return "partly" if claimed or weaker else "inconclusive"
 
+    def is_claimed(self, number: float) -> bool:
+        """Whether a number of the first part is as the claim says; on a direction's edge it is not."""
+        region = self.claimed[0]
+        on_edge = number in (region.low, region.high)
+        return region.holds(number) and (self.weaker is not None or not on_edge)
+
     def verdict_without_test(self, number: float) -> Verdict:
         """Of an effect for which there is no interval."""
         if self.claimed[0].holds(number):
