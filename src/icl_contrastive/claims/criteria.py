@@ -190,7 +190,7 @@ class Criterion:
         return "partly" if claimed or weaker else "inconclusive"
 
     def is_claimed(self, number: float) -> bool:
-        """Whether a number of the first part is as the claim says; on a direction's edge it is not."""
+        """Whether the first part would be as claimed; on the edge of a direction it is not."""
         region = self.claimed[0]
         on_edge = number in (region.low, region.high)
         return region.holds(number) and (self.weaker is not None or not on_edge)
