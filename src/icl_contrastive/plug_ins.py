@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TypeVar
 
 T = TypeVar("T")
 
 _NAME = r"[A-Za-z_]\w*"
-_PLUG_IN = re.compile(rf"(?P<module>{_NAME}(?:\.{_NAME})*):(?P<name>{_NAME})", re.ASCII)
+_PLUG_IN = re.compile(rf"({_NAME}(?:\.{_NAME})*):{_NAME}", re.ASCII)
 
 
 class PlugInError(ValueError):
@@ -24,7 +24,7 @@ class PlugInError(ValueError):
 def plug_in_module(name: str) -> str | None:
     """The module in a name of the form ``module:Class``; None for any other text."""
     match = _PLUG_IN.fullmatch(name)
-    return match and match["module"]
+    return match and match[1]
 
 
 def load_plug_in(name: str, base: type[T]) -> type[T]:
@@ -34,23 +34,20 @@ def load_plug_in(name: str, base: type[T]) -> type[T]:
 
     Raises PlugInError.
     """
-    match = _PLUG_IN.fullmatch(name)
-    if match is None:
+    if plug_in_module(name) is None:
         raise PlugInError(f"{name!r} is not of the form module:Class")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)  # at the end: nothing there can stand in for an installed module
     try:
-        module = import_module(match["module"])
+        found = resolve_name(name)
     except ImportError as error:
         raise PlugInError(
             f"the module of {name!r} cannot be imported ({error}); it must lie in the working "
             "directory or on PYTHONPATH"
         ) from error
-    found = getattr(module, match["name"], None)
+    except AttributeError:
+        found = None
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise PlugInError(
-            f"{match['name']!r} in the module {module.__name__} is not a class derived from "
-            f"{base.__module__}.{base.__name__}"
-        )
+        raise PlugInError(f"{name!r} is not a class derived from {base.__module__}.{base.__name__}")
     return found

@@ -59,7 +59,7 @@ def test_a_family_that_is_not_there_is_told(project: Project) -> None:
     assert done.returncode != 0
     log = project.root / "results/logs/pretrained/n15/softmax_wide.log"
     told = log.read_text(encoding="utf-8")
-    assert "error: 'Wider' in the module my_features is not a class derived from" in told
+    assert "error: 'my_features:Wider' is not a class derived from" in told
     assert "Traceback" not in told
 
 
