@@ -260,8 +260,8 @@ def evaluate(
 
 def _usable(effects: list[Effect]) -> list[Effect]:
     for effect in effects:
-        usable = effect.values > 0 if effect.scale == "ratio" else np.isfinite(effect.values)
-        if not (usable.all() and np.isfinite(effect.values).all()):
+        positive = effect.scale != "ratio" or (effect.values > 0).all()
+        if not (positive and np.isfinite(effect.values).all()):
             raise NotTestableError(
                 f"{effect.label}: not all values are numbers that can be averaged"
             )
