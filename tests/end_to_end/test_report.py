@@ -90,7 +90,8 @@ def test_the_page_of_results_is_written_from_a_run(project: Project, tmp_path: P
     )
     page, readme = ((root / name).read_text("utf-8") for name in (PAGE, "README.md"))
     assert readme == before.replace(quoted(before), quoted(page))
-    assert "not tested" in quoted(page)
+    (runs,) = re.findall(r"The (\d+) exploratory runs", quoted(page))
+    assert int(runs) == config["runs"]
     times = re.findall(r"^\| [^|`]+ \| `(\w+)` \| .* \| (\d+) (?:s|min) \|$", page, re.MULTILINE)
     assert {figure for figure, _ in times} == set(FIGURE_TABLES)
     assert all(int(time) > 0 for _, time in times)

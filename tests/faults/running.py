@@ -1,6 +1,6 @@
 """Snakemake at work in a folder of its own, to be struck in the middle of it."""
 
-from __future__ import annotations
+from __future__ import contextlib
 
 import os
 import re
@@ -205,5 +205,6 @@ class Running:
         """What a crash of the machine does."""
         while processes := self.processes():
             for process in processes:
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # others end on their own
+                    process.kill()
         self.process.wait()

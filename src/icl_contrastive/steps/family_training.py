@@ -34,10 +34,10 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             row |= {"family": made_by["features"]["family"], "projection": family.projection}
             row |= {"d_r": d_r, "error": error}
             final = tensors[f"{error}_mse"][:, -1].astype(np.float64)
-            for name, values in (("", final), ("ratio_", final / base)):
+            for name, prefix, values in (("mean", "", final), ("ratio", "ratio_", final / base)):
                 low, high = np.exp(mean_interval(np.log(values), CONFIDENCE))
-                row |= {f"{name}mean": np.exp(np.log(values).mean())}
-                row |= {f"{name}low": low, f"{name}high": high}
+                row |= {name: np.exp(np.log(values).mean())}
+                row |= {f"{prefix}low": low, f"{prefix}high": high}
             rows.append(row)
     save_table(arguments.output, pd.DataFrame(rows), MAY_BE_EMPTY["family_training"])
 

@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         layer = load_layer(arguments.pretrained, run, torch.float64)
         for index, epoch in enumerate(made_by["checkpoints"]):
             kept: dict[str, Any] = {
-                name.removeprefix(CHECKPOINT): torch.from_numpy(array[run, index]).double()
+                name.removeprefix(CHECKPOINT): torch.as_tensor(array[run, index]).double()
                 for name, array in arrays.items()
                 if name.startswith(CHECKPOINT)
             }
