@@ -1,7 +1,8 @@
 """Snakemake at work in a folder of its own, to be struck in the middle of it."""
 
-from __future__ import contextlib
+from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
