@@ -274,7 +274,7 @@ def _main(effects: Sequence[Effect]) -> Effect:
 
 
 def _corrected(tests: Mapping[str, PValues]) -> dict[str, PValues]:
-    """The same for the number of claims; each of the three questions is a family of its own."""
+    """The same for the number of claims; each question is a family of its own."""
     families: dict[str, dict[str, float]] = {}
     for question in (field.name for field in fields(PValues)):
         asked = {
@@ -306,9 +306,11 @@ def _judge(
 ) -> dict[str, Any]:
     strays = claim.criterion.strays(effects, settings)
     own = _main(effects)
-    ours = estimate(own, settings)
     as_claimed = sum(map(claim.criterion.is_claimed, own.values))
-    notes = [f"so in {as_claimed} of {len(own.values)} runs", claim.criterion.remark(ours)]
+    notes = [
+        f"so in {as_claimed} of {len(own.values)} runs",
+        claim.criterion.remark(estimate(own, settings)),
+    ]
     if strays:
         notes.append(f"the other way: {', '.join(effect.label for effect in strays)}")
     if len(effects) > 1:

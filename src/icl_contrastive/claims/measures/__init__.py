@@ -3,7 +3,7 @@
 A measure takes the evidence and the arguments that its claim gives, and returns an effect for each
 part of the claim. The runs are the independent units: prompts and draws of a run are averaged. All
 comparisons are paired: run r of every variant has the same task, prompts, random features and
-initial weights, and of every setting the same task.
+initial weights, and of every setting with a shared task the same one.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from icl_contrastive.claims.evidence import (
     NotTestableError,
     Over,
     Query,
-    by_run,
     of_grid,
 )
+from icl_contrastive.claims.measures.predictions import LAYER, zero_error
 
 
 def final_error(
@@ -132,8 +132,7 @@ def _compare(
     models = evidence.models(of, name)
     if over is not None:
         models = sorted(models, key=_size)
-    rows = evidence.table("controls", setting=name, predictor="layer")
-    variance = by_run(rows.assign(square=rows["y_true"] ** 2), "square", "mean")
+    variance = zero_error(evidence.table("controls", setting=name, predictor=LAYER))
     effects = []
     for model in models:
         other = evidence.base(model, base, name)
@@ -141,14 +140,9 @@ def _compare(
         if curves.shape != others.shape or len(curves) != len(variance):
             raise NotTestableError(f"{model.name} and {other.name} differ in runs or epochs")
         effects.append(Effect(model.label, ratio(curves, others, variance), "ratio"))
-    return (
-        effects
-        if over is None
-        else [
-            of_grid(effects, over),
-            *(replace(effect, role="of the grid") for effect in effects),
-        ]
-    )
+    if over is None:
+        return effects
+    return [of_grid(effects, over), *(replace(one, role="of the grid") for one in effects)]
 
 
 def _size(model: Model) -> float:

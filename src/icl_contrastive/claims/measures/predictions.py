@@ -30,9 +30,12 @@ def _predictions(evidence: Evidence, setting: Query, predictor: str) -> pd.DataF
 def unexplained(evidence: Evidence, setting: Query, predictor: str = LAYER) -> list[Effect]:
     """Mean squared error over the error of predicting zero, the mean of y², run by run."""
     rows = _predictions(evidence, setting, predictor)
-    rows = rows.assign(square=rows["y_true"] ** 2)
-    error, zero = (by_run(rows, column, "mean") for column in ("squared_error", "square"))
-    return [Effect("all", error / zero, "ratio")]
+    return [Effect("all", by_run(rows, "squared_error", "mean") / zero_error(rows), "ratio")]
+
+
+def zero_error(rows: pd.DataFrame) -> Array:
+    """The mean of y², run by run: what predicting zero errs by, and the labels' variance."""
+    return by_run(rows.assign(square=rows["y_true"] ** 2), "square", "mean")
 
 
 def unexplained_ratio(evidence: Evidence, setting: Query, base: Query) -> list[Effect]:
