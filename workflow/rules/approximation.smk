@@ -3,7 +3,8 @@
 In: results/data/<setting>.safetensors, results/pretrained/<setting>/<variant>.safetensors.
 Out: results/approximation/<setting>.csv, the errors by number of features for one prompt, and
 _matrices.csv, some of the matrices themselves; results/attention_errors/<setting>.csv, the errors in all
-runs, on several prompts, and _bias.csv, their bias and variance; results/tables/diagram.csv, every matrix of one prompt's equivalence.
+runs, on several prompts, and _bias.csv, their bias and variance; results/tables/diagram.csv, every
+matrix of one prompt's equivalence.
 """
 
 if experiment.approximation_settings:

@@ -87,7 +87,7 @@ def caption_numbers(config: Config, attention_bias: Table) -> Numbers:
         numbers |= {f"{matrix}_{part}": number(float(mean)) for part, mean in means.items()}
         numbers[f"{matrix}_share"] = percent(share)
         below = (rows.rows.groupby("d_r")["bias2"].mean() <= 0).sum()
-        numbers[f"{matrix}_below_zero"] = many(int(below), "size")
+        numbers[f"{matrix}_below_zero"] = many(int(below), "value of d_r", "values of d_r")
     numbers["runs"] = many(rows.rows["run"].nunique(), "run")
     return numbers
 
