@@ -1,4 +1,4 @@
-"""The parts of the schema that the code says: kinds of model with their parameters, figures."""
+"""The parts of the schema that the code says: models and their parameters, figures, decisions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from icl_contrastive.config.figure_files import ELSEWHERE, FIGURES
+from icl_contrastive.config.multiverse import OF_EVERY_VARIANT, decision_schemas
 from icl_contrastive.variants import Variant, models, variant_class
 
 Schema = dict[str, Any]
-
-OF_EVERY_VARIANT = ("model", "learning_rate", "settings", "features")
 
 
 def complete(schema: Mapping[str, Any]) -> Schema:
@@ -28,6 +27,8 @@ def complete(schema: Mapping[str, Any]) -> Schema:
         for name in models()
     ]
     whole["$defs"] |= {name: _model(variant_class(name)) for name in models()}
+    decisions = whole["properties"]["multiverse"]["properties"]["decisions"]
+    decisions["properties"] = decision_schemas()
     figures = whole["properties"]["figures"]["properties"]
     for name, figure in FIGURES.items():
         if figure.keys is not None and name not in figures:

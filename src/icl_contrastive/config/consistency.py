@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
+from icl_contrastive.config import multiverse
 from icl_contrastive.config.experiment import Experiment
 from icl_contrastive.config.figure_files import FIGURES
 from icl_contrastive.config.figure_rules import diagram_disagreements, figure_disagreements
@@ -59,6 +60,8 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
             yield f"{name}: missing; must be there for the figure {name}"
     if "ablations" in experiment.config:
         yield from _ablations(experiment)
+    if "multiverse" in experiment.config:
+        yield from multiverse.disagreements(experiment)
     for name, source in experiment.networks.items():
         yield from _network(f"networks.read.{name}", source)
 

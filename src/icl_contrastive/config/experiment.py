@@ -52,7 +52,7 @@ class Experiment:
         self.config = config
         self.settings: dict[str, dict[str, Any]] = self.config["settings"]
         self.entries = {
-            name: _expand(name, entry) for name, entry in self.config["variants"].items()
+            name: expand(name, entry) for name, entry in self.config["variants"].items()
         }
         self.variants = {v.name: v for entry in self.entries.values() for v in entry}
         self.figures: dict[str, dict[str, Any]] = self.config["figures"]
@@ -234,7 +234,7 @@ class Experiment:
         return [name for name in self.figures if "diagram" in FIGURES[name].tables]
 
 
-def _expand(name: str, entry: Mapping[str, Any]) -> list[NamedVariant]:
+def expand(name: str, entry: Mapping[str, Any]) -> list[NamedVariant]:
     """The variants of a config entry: one for each point of the grid of its lists."""
     about_training = ("learning_rate", "settings", "features")
     model = {k: v for k, v in entry.items() if k not in about_training}

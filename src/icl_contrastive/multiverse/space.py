@@ -1,0 +1,167 @@
+"""The space of decisions: their values, what is left out of it, and how universes are named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+Value = str | float
+Choices = Mapping[str, Value]
+"""A value for each decision; a universe is known by them."""
+
+TRAINED: dict[str, tuple[Value, ...] | None] = {
+    "normalization": ("unit", "scaled", "none"),
+    "initialization": None,
+    "omega": ("kept", "per_epoch", "per_step"),
+    "projection": ("independent", "orthogonal", "simplex"),
+    "prompts": ("fixed", "fresh"),
+    "order": ("fixed", "shuffled"),
+}
+"""Decisions that take a training of their own, with the values that there are; None: see below."""
+
+ANALYZED: dict[str, tuple[Value, ...] | None] = {
+    "epochs": None,
+    "matrix": ("normalized", "unnormalized"),
+    "average": ("mean", "median"),
+    "queries": ("all", "last"),
+}
+"""Decisions about what is read off a training; ``epochs`` is a share of the setting's."""
+
+ABOUT = {
+    "normalization": "What section 3.1 does to keys and queries.",
+    "initialization": "Law of the initial weights, and perhaps a factor: uniform x 0.2.",
+    "omega": "Whether a run keeps one draw of the random features.",
+    "projection": "Law of the random features.",
+    "prompts": "Whether all epochs have the same prompts.",
+    "order": "Whether all epochs take them in the same order.",
+    "epochs": "When training stops, as a share of the setting's epochs.",
+    "matrix": "Whether errors are of the attention, or of the kernel before it is normalized.",
+    "average": "What is taken over the prompts of a run.",
+    "queries": "Whether errors are those of all columns of a matrix, or of the query token's.",
+}
+"""What is decided, in words."""
+
+_INITIALIZATION = re.compile(r"(uniform|normal|standard_normal)(?: x (\d+(?:\.\d+)?))?")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One thing that the paper leaves open.
+
+    Attributes:
+        name: one of ``TRAINED`` or ``ANALYZED``.
+        values: those declared before any universe was judged, the default first.
+        added: those that came later, in their order.
+        status: whether the default is stated in the paper, inferred from it, or open.
+        reason: for the default and its alternatives, in one line.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+    added: tuple[Value, ...] = ()
+    status: str = "open"
+    reason: str = ""
+
+    @property
+    def default(self) -> Value:
+        return self.values[0]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Universes that are left out: those with one of the values in every decision named."""
+
+    where: Mapping[str, tuple[Value, ...]]
+    reason: str = ""
+
+    def leaves_out(self, choices: Choices) -> bool:
+        """Whether it speaks of all decisions that it names, and of the values chosen."""
+        return all(name in choices and choices[name] in self.where[name] for name in self.where)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Decisions in their order, and the rules of what cannot be combined."""
+
+    decisions: Mapping[str, Decision]
+    rules: tuple[Rule, ...] = field(default=())
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> Space:
+        """The space that the section ``multiverse`` of a config declares."""
+        decisions = {
+            name: Decision(
+                name,
+                tuple(entry["values"]),
+                tuple(entry["added"]),
+                entry["status"],
+                entry["reason"],
+            )
+            for name, entry in section["decisions"].items()
+        }
+        rules = (
+            Rule({name: tuple(values) for name, values in rule["where"].items()}, rule["reason"])
+            for rule in section["exclude"]
+        )
+        return cls(decisions, tuple(rules))
+
+    def part(self, names: Iterable[str]) -> Space:
+        """The same of some of the decisions; of the others the default is taken."""
+        wanted = set(names)
+        kept = {name: one for name, one in self.decisions.items() if name in wanted}
+        return Space(kept, self.rules)
+
+    @property
+    def trained(self) -> Space:
+        """What is decided before training."""
+        return self.part(TRAINED)
+
+    @property
+    def analyzed(self) -> Space:
+        """What is decided after it."""
+        return self.part(ANALYZED)
+
+    @property
+    def default(self) -> dict[str, Value]:
+        """The universe that the experiment itself is in."""
+        return {name: decision.default for name, decision in self.decisions.items()}
+
+    @property
+    def declared(self) -> dict[str, tuple[Value, ...]]:
+        """The values of each decision without those that were added later."""
+        return {name: decision.values for name, decision in self.decisions.items()}
+
+    def allows(self, choices: Choices) -> bool:
+        """Whether no rule leaves them out."""
+        return not any(rule.leaves_out(choices) for rule in self.rules)
+
+    def universes(self) -> list[dict[str, Value]]:
+        """All combinations that the rules allow, the default first."""
+        values = [(*one.values, *one.added) for one in self.decisions.values()]
+        every = (dict(zip(self.decisions, chosen, strict=True)) for chosen in product(*values))
+        return [choices for choices in every if self.allows(choices)]
+
+
+def universe_name(choices: Choices) -> str:
+    """Eight hexadecimal digits that depend on what is decided, not on the order it is said in."""
+    text = json.dumps(dict(choices), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def changes(choices: Choices, default: Choices) -> dict[str, Value]:
+    """The decisions in which a universe differs from another."""
+    return {name: value for name, value in choices.items() if value != default[name]}
+
+
+def read_initialization(value: Value) -> tuple[str, float] | None:
+    """The law of the initial weights and the factor on them of, say, ``uniform x 0.2``.
+
+    None for text that says neither.
+    """
+    found = _INITIALIZATION.fullmatch(str(value))
+    return (found[1], float(found[2] or 1)) if found else None
