@@ -5,6 +5,7 @@ Contrastive Learning Pattern" (Ren & Liu 2023), from config.yaml into results/.
     snakemake --cores 8 figure_5     one figure and what it needs
     snakemake --cores 8 ablations    what each decision does that the paper leaves open
     snakemake --cores 8 networks     attention heads of pretrained networks, or of your own
+    snakemake --cores 8 multiverse   the claims under combinations of all these decisions
 """
 
 from snakemake.utils import min_version
@@ -20,6 +21,7 @@ configfile: checked_file("config.yaml")
 
 experiment = checked_experiment(config)
 ablations = list_ablations(experiment)
+universes = list_universes(experiment)
 
 
 report: "workflow/report/workflow.rst"
@@ -87,6 +89,7 @@ include: "workflow/rules/training_length.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/ablations.smk"
 include: "workflow/rules/networks.smk"
+include: "workflow/rules/multiverse.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/manifest.smk"
 include: "workflow/rules/report.smk"

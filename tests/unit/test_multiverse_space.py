@@ -220,13 +220,13 @@ def test_a_decision_that_is_left_out_is_as_in_the_rest_of_the_config() -> None:
     inside = universe_experiment(one, space_of(one).trained.default)
     job = jobs.pretrain(inside, "n15", "softmax")
     assert (job["omega"], job["init"]) == ("per_epoch", "uniform")
-    assert checkpoints(one, "n15") == [150]
+    assert checkpoints(one, "n15") == {1: 150}
     assert len(list_analyses(one)) == 8
 
 
 def test_epochs_are_shares_of_the_setting_s() -> None:
-    assert checkpoints(experiment(), "n15") == [150, 50]
-    assert checkpoints(experiment(), "n31") == [1400, 462]
+    assert checkpoints(experiment(), "n15") == {1: 150, 0.33: 50}
+    assert checkpoints(experiment(), "n31") == {1: 1400, 0.33: 462}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from icl_contrastive.config import (
     read_experiment,
 )
 from icl_contrastive.config.ablations import ablation_paths, list_ablations
+from icl_contrastive.config.multiverse import cells_of, list_universes
 from icl_contrastive.plug_ins import plug_in_module
 from icl_contrastive.report.numbers import CaptionNumbers
 
@@ -173,6 +174,7 @@ def needs(estimate, job=lambda experiment, *names: {}):
 
 
 table_needs = needs(estimates.tables)
+multiverse_needs = needs(estimates.multiverse)
 
 
 def figure_code(figure):
@@ -305,3 +307,31 @@ def packages(wildcards, input):
     """What puts the packages of `make networks` on Python's path."""
     path = shlex.quote(str(PROJECT / ".networks"))
     return f"PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}" if installed and not deploys else ""
+
+
+def universe_code(wildcards):
+    """Source files of the models that universes train, and of their family if it is the user's own."""
+    models = {one.model["model"] for named in cells_of(experiment).values() for one in named}
+    families = own_code(experiment.config["features"]["family"])
+    return sorted({path for model in models for path in code(f"variants.{model}")} | {*families})
+
+
+def best_universes():
+    """The trainings that are to be done again on fresh runs; they are known once all are judged."""
+    import csv
+
+    with checkpoints.best_universes.get().output[0].open(encoding="utf-8") as file:
+        return [row["trained"] for row in csv.DictReader(file)]
+
+
+multiverse_table_files = expand(
+    "results/tables/{table}.csv",
+    table=[
+        "universes",
+        "multiverse",
+        "multiverse_tests",
+        "multiverse_decisions",
+        "multiverse_flips",
+        "multiverse_joint",
+    ],
+)

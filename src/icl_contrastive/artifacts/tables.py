@@ -197,6 +197,18 @@ MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
     "solutions": ("value_cosine", "zero_shot_share"),
     "training_length": ("relative_deviation",),
     "trajectory": ("cosine_others",),
+    "multiverse_decisions": (
+        *("share", "alone", "alone_low", "alone_high", "total", "total_low", "total_high"),
+    ),
+    "multiverse_flips": ("changes",),
+    "multiverse_joint": ("fresh_tested", "fresh_holds", "hold_again"),
+    "multiverse_tests": (
+        *("smallest", "median", "largest", "p_joint", "share_on_side", "p_share"),
+    ),
+    "multiverse_verdicts": (
+        *("ours", "interval_low", "interval_high", "p_value", "p_joint", "null_low", "null_high"),
+    ),
+    "universe_claims": ("ours", "interval_low", "interval_high", "p_value"),
 }
 """The columns of numbers in which there may be none, by table."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from icl_contrastive.config import jobs
 from icl_contrastive.config.ablations import list_ablations
 from icl_contrastive.config.experiment import Experiment
+from icl_contrastive.config.multiverse import list_analyses, list_universes
 from icl_contrastive.limits import FOLLOWED_PROMPTS, FULL_WIDTH_PROMPTS
 
 Job = Mapping[str, Any]
@@ -220,6 +221,30 @@ def ablation(experiment: Experiment, job: Job) -> Need:
     return Need(
         20e-6 * features + descents.data_mb, descents.seconds + 5e-8 * job["runs"] * features
     )
+
+
+def universe(experiment: Experiment, job: Job) -> Need:
+    """Its trainings one after the other; their curves and checkpoints are kept."""
+    trainings = [pretrain(experiment, one) for one in job["cells"]]
+    prompts = [data(experiment, one).data_mb for one in job["data"]]
+    data_mb = sum(prompts) + max(one.data_mb for one in trainings)
+    return Need(data_mb + 20, sum(one.seconds for one in trainings), trainings[0].gpu)
+
+
+def universe_claims(experiment: Experiment, job: Job) -> Need:
+    """Controls and errors of every checkpoint, the errors twice, and a verdict for each reading."""
+    compared = [controls(experiment, one) for one in job["controls"]]
+    measured = [attention_errors(experiment, one) for one in job["attention_errors"]]
+    once = sum(one.seconds for one in compared) + 3 * sum(one.seconds for one in measured)
+    data_mb = max((one.data_mb for one in compared), default=0)
+    data_mb += 4 * sum(one.data_mb for one in measured)
+    return Need(data_mb + 200, len(job["epochs"]) * once + 2 * len(job["analyses"]))
+
+
+def multiverse(experiment: Experiment, job: Job) -> Need:
+    """The verdicts of all universes, each read off in many ways."""
+    rows = 40 * len(list_universes(experiment)) * len(list_analyses(experiment))
+    return Need(0.02 * rows, 0.005 * rows)
 
 
 def network(experiment: Experiment, job: Job) -> Need:

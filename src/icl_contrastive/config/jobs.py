@@ -10,8 +10,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from icl_contrastive.config.ablations import list_ablations
-from icl_contrastive.config.experiment import Experiment
+from icl_contrastive.config.experiment import Cell, Experiment
 from icl_contrastive.config.figure_files import ELSEWHERE, FIGURES
+from icl_contrastive.config.multiverse import (
+    checkpoints,
+    list_analyses,
+    list_universes,
+    universe_experiment,
+)
 from icl_contrastive.config.schema import as_list
 from icl_contrastive.features import build_family
 from icl_contrastive.plug_ins import plug_in_module
@@ -106,6 +112,82 @@ def heads(experiment: Experiment, name: str) -> Job:
     """Of ``steps.heads``."""
     tolerance = experiment.config["networks"]["tolerance"]
     return {**_pick(experiment.config, "seed"), "network": name, "tolerance": tolerance}
+
+
+def universe(experiment: Experiment, name: str) -> Job:
+    """Of ``steps.universe``."""
+    return _universe(experiment, name, fresh=False)
+
+
+def fresh_universe(experiment: Experiment, name: str) -> Job:
+    """Of ``steps.universe``, on runs of its own."""
+    return _universe(experiment, name, fresh=True)
+
+
+def _universe(experiment: Experiment, name: str, *, fresh: bool) -> Job:
+    one = _of_universe(experiment, name, fresh=fresh)
+    cells = []
+    for cell in one.cells:
+        job = pretrain(one, cell.setting, cell.variant)
+        if cell in looked_at(one):
+            job["checkpoints"] = sorted({*checkpoints(experiment, cell.setting).values()})
+        cells.append(job)
+    return {
+        "universe": name,
+        "data": [data(one, setting) for setting in one.settings],
+        "cells": cells,
+    }
+
+
+def _of_universe(experiment: Experiment, name: str, *, fresh: bool) -> Experiment:
+    return universe_experiment(experiment, list_universes(experiment)[name], fresh=fresh)
+
+
+def looked_at(universe: Experiment) -> set[Cell]:
+    """The cells of which more than the learning curves are read off."""
+    variant = universe.config.get("approximation", {}).get("variant")
+    measured = [Cell(setting, variant) for setting in universe.approximation_settings]
+    controls = [universe.control_cells(setting) for setting in universe.control_settings]
+    return {*measured, *(cell for cells in controls for cell in cells)}
+
+
+def universe_claims(experiment: Experiment, name: str) -> Job:
+    """Of ``steps.universe_claims``."""
+    return _universe_claims(experiment, name, fresh=False)
+
+
+def fresh_universe_claims(experiment: Experiment, name: str) -> Job:
+    """Of ``steps.universe_claims``, on runs of its own."""
+    return _universe_claims(experiment, name, fresh=True)
+
+
+def _universe_claims(experiment: Experiment, name: str, *, fresh: bool) -> Job:
+    one = _of_universe(experiment, name, fresh=fresh)
+    return {
+        "universe": name,
+        "choices": list_universes(experiment)[name],
+        "analyses": list_analyses(experiment),
+        "epochs": [
+            [share, {setting: checkpoints(experiment, setting)[share] for setting in one.settings}]
+            for share in checkpoints(experiment, next(iter(one.settings)))
+        ],
+        "controls": [controls(one, setting) for setting in one.control_settings],
+        "attention_errors": [
+            attention_errors(one, setting) for setting in one.approximation_settings
+        ],
+        "claims": claims(one),
+    }
+
+
+def multiverse(experiment: Experiment) -> Job:
+    """Of the steps that make tables of all universes."""
+    section = experiment.config["multiverse"]
+    return {
+        "seed": experiment.config["seed"],
+        "space": _pick(section, "decisions", "exclude"),
+        "universes": list_universes(experiment),
+        "confirmed": section["confirmed"],
+    }
 
 
 def equivalence(experiment: Experiment, setting: str, variant: str) -> Job:

@@ -115,14 +115,15 @@ def _pretraining(choices: Choices) -> dict[str, Value]:
     return keys
 
 
-def checkpoints(experiment: Experiment, setting: str) -> list[int]:
-    """The epochs at which the universes' layers are read off, in the order of the shares."""
+def checkpoints(experiment: Experiment, setting: str) -> dict[Value, int]:
+    """The epochs at which the universes' layers are read off, by share of the setting's."""
     epochs: int = experiment.settings[setting]["epochs"]
     decisions = space_of(experiment).decisions
     shares = decisions.get("epochs", Decision("epochs", (1.0,)))
-    return [
-        max(1, math.floor(float(share) * epochs + 0.5)) for share in (*shares.values, *shares.added)
-    ]
+    return {
+        share: max(1, math.floor(float(share) * epochs + 0.5))
+        for share in (*shares.values, *shares.added)
+    }
 
 
 # What its keys must agree on

@@ -1,0 +1,81 @@
+"""The fewest decisions that turn a verdict, and how many claims hold together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from icl_contrastive.multiverse.judge import FAILED, HOLDS, UNTESTED
+from icl_contrastive.multiverse.space import Choices, Value, changes
+
+
+class Flip(NamedTuple):
+    """A universe with another verdict than the default one, and in what it differs."""
+
+    universe: str
+    verdict: str
+    changes: Mapping[str, Value]
+
+
+def smallest_flips(
+    verdicts: Mapping[str, str], universes: Mapping[str, Choices], default: Choices
+) -> list[Flip]:
+    """Those with the fewest changes among the universes in which a claim turns.
+
+    It turns where it holds and does not in the default universe, or the other way. None if it does
+    nowhere, or is not decided in the default universe.
+
+    Args:
+        verdicts: on one claim by universe.
+        universes: what is decided in each.
+        default: in the default one.
+    """
+    own = next((verdicts[name] for name, one in universes.items() if one == default), UNTESTED)
+    if own in (FAILED, UNTESTED):
+        return []
+    turned = [
+        Flip(name, verdict, changes(universes[name], default))
+        for name, verdict in verdicts.items()
+        if verdict not in (FAILED, UNTESTED) and (verdict == HOLDS) != (own == HOLDS)
+    ]
+    least = min((len(flip.changes) for flip in turned), default=0)
+    return [flip for flip in turned if len(flip.changes) == least]
+
+
+class Together(NamedTuple):
+    """How many claims are decided in a universe, and how many of them hold."""
+
+    tested: int
+    holds: int
+
+
+def count_together(verdicts: Iterable[str]) -> Together:
+    """Of the verdicts of one universe; a training that failed decides against a claim."""
+    decided = [verdict for verdict in verdicts if verdict != UNTESTED]
+    return Together(len(decided), decided.count(HOLDS))
+
+
+def best_universes(
+    together: Mapping[str, Together],
+    universes: Mapping[str, Choices],
+    trained: Mapping[str, str],
+    default: Choices,
+    count: int,
+) -> list[str]:
+    """The universes in which most claims hold, one for each training, at most so many.
+
+    Of equal ones the one with the fewest changes from the default, then by name.
+    """
+    order = sorted(
+        together,
+        key=lambda name: (-together[name].holds, len(changes(universes[name], default)), name),
+    )
+    found: dict[str, str] = {}
+    for name in order:
+        found.setdefault(trained[name], name)
+    return list(found.values())[:count]
+
+
+def in_words(changed: Mapping[str, Value] | Sequence[tuple[str, Value]]) -> str:
+    """Changes as ``normalization = none; epochs = 0.33``."""
+    return "; ".join(f"{name} = {value}" for name, value in dict(changed).items())

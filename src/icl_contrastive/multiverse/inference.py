@@ -1,0 +1,126 @@
+"""Many universes as one test: the signs of paired runs are flipped in all of them at once.
+
+Run r has the same task, prompts and random numbers in every universe, so its results go up and
+down together. If a claim were wrong everywhere, each run would be as likely to speak for it as
+against it, with all of its universes. What the largest statistic of all universes is under such
+flips is therefore what chance makes of it, however many universes there are (max-T, Westfall and
+Young 1993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from icl_contrastive.claims.criteria import AtLeast, AtMost, Beyond, Criterion, pool
+from icl_contrastive.claims.evidence import Effect
+
+Array = npt.NDArray[np.float64]
+
+TIE = 1e-12
+"""Statistics that are closer than this are equal but for rounding."""
+
+
+class Sided(NamedTuple):
+    """What a criterion asks of every part: to be on one side of a number."""
+
+    sign: int  # 1 above, -1 below
+    numbers: Sequence[float]
+
+
+def side_of(criterion: Criterion, parts: int) -> Sided | None:
+    """That of a criterion; None for one with two sides."""
+    if isinstance(criterion, Beyond):
+        than = criterion.than
+        numbers = list(than) if isinstance(than, Sequence) else [than] * parts
+        return Sided(1 if criterion.side == "above" else -1, numbers)
+    if isinstance(criterion, AtMost | AtLeast):
+        sign = 1 if isinstance(criterion, AtLeast) else -1
+        return Sided(sign, [criterion.reproduced] * parts)
+    return None
+
+
+def on_scale(effect: Effect) -> Array:
+    """Its values as they are averaged."""
+    return np.log(effect.values) if effect.scale == "ratio" else effect.values
+
+
+def margins(criterion: Criterion, effects: Sequence[Effect]) -> Array | None:
+    """By how much each run is on the claimed side, (parts, runs); None where there is no side."""
+    sided = side_of(criterion, len(effects))
+    if sided is None or not effects or any(one.scale == "largest" for one in effects):
+        return None
+    limits = [
+        np.log(number) if effect.scale == "ratio" else number
+        for effect, number in zip(effects, sided.numbers, strict=True)
+    ]
+    return np.stack(
+        [sided.sign * (on_scale(e) - limit) for e, limit in zip(effects, limits, strict=True)]
+    )
+
+
+def headline(criterion: Criterion, effects: Sequence[Effect]) -> tuple[Array, float]:
+    """The claim's own number by run, as it is averaged, and the number that it is held against."""
+    sided = side_of(criterion, len(effects))
+    pooled = pool(effects)
+    shown = next(i for i, effect in enumerate(effects) if effect.headline)
+    limit = 0.0 if sided is None else sided.numbers[shown]
+    return on_scale(pooled), float(np.log(limit)) if pooled.scale == "ratio" and limit else limit
+
+
+def signs(runs: int, resamples: int, rng: np.random.Generator) -> Array:
+    """Ways to flip runs, (flips, runs), the first of them none: all, or as many as resamples."""
+    if 2**runs <= resamples:
+        return np.array(list(product((1.0, -1.0), repeat=runs)))
+    drawn = rng.choice((1.0, -1.0), (resamples, runs))
+    return np.concatenate([np.ones((1, runs)), drawn])
+
+
+def statistics(margins: Array, flips: Array) -> Array:
+    """Mean over root mean square of the margins, (..., parts, runs), under flips: (flips, ...).
+
+    Flips change the mean alone, so it orders them as Student's t does. Of several parts, all of
+    which must be on the claimed side, the least counts.
+    """
+    means = np.einsum("fr,...pr->f...p", flips, margins) / margins.shape[-1]
+    sizes = np.sqrt((margins**2).mean(-1))
+    parts = np.divide(means, sizes, out=np.zeros_like(means), where=sizes > 0)
+    return np.asarray(parts.min(-1))
+
+
+class JointTest(NamedTuple):
+    """What all universes together say to a claim.
+
+    Attributes:
+        adjusted: p-value of each universe, of the hypothesis that the claim is wrong in every one.
+        share: of universes with the mean on the claimed side.
+        share_p_value: how often so many are under flips.
+    """
+
+    adjusted: Array
+    share: float
+    share_p_value: float
+
+
+def joint_test(margins: Array, flips: Array) -> JointTest:
+    """Of margins (universes, parts, runs)."""
+    found = statistics(margins, flips)  # (flips, universes), the first as it was
+    largest = found.max(1)
+    adjusted = (largest[:, None] >= found[0] - TIE).mean(0)
+    shares = (found > 0).mean(1)
+    return JointTest(adjusted, float(shares[0]), float((shares >= shares[0] - TIE).mean()))
+
+
+def null_band(values: Array, limit: float, flips: Array, confidence: float) -> tuple[Array, Array]:
+    """Where the sorted means of (universes, runs) lie if runs fall on either side of the limit.
+
+    Low and high by rank, (universes,).
+    """
+    means = np.sort(flips @ (values - limit).T / values.shape[1], axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    return limit + low, limit + high

@@ -1,0 +1,74 @@
+"""What a universe says to the claims, by the criteria of the scorecard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from icl_contrastive.claims import Claim, Settings, evaluate
+from icl_contrastive.claims.evidence import Effect
+from icl_contrastive.claims.measures import MEASURES
+from icl_contrastive.multiverse.evidence import UniverseEvidence
+
+FAILED = "failed"
+"""The verdict where a training that the claim is about did not end with numbers."""
+
+UNTESTED = "not tested"
+HOLDS = "reproduced"
+
+OF_EVERY_PROMPT = ("place_of_quoted_error",)
+"""Measures that count prompts: over them, there is no mean to put a median in the place of."""
+
+NUMBERS = ("ours", "interval_low", "interval_high", "p_value")
+
+
+def judged(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims that universes decide: not those that algebra does."""
+    return [claim for claim in claims if claim.kind != "identity"]
+
+
+def judge(
+    claims: Sequence[Claim],
+    evidence_for: Callable[[Claim], UniverseEvidence],
+    settings: Settings,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    """A row for each claim: its number, its verdict, and its effects by run as a JSON text.
+
+    Each claim is judged by itself, its test corrected for no others: a few runs could pass none
+    that is. That there are many universes is what the joint test is for, see ``joint``.
+    """
+    for claim in claims:
+        evidence = evidence_for(claim)
+        evidence.missed.clear()
+        found = evaluate([claim], evidence, settings, seed).iloc[0]
+        verdict = str(found["verdict"])
+        if verdict == UNTESTED and evidence.missed:
+            verdict = FAILED
+        tested = verdict not in (FAILED, UNTESTED)
+        effects = MEASURES[claim.measure].effects(evidence, **claim.arguments) if tested else []
+        yield {
+            "id": claim.id,
+            **{name: found[name] for name in NUMBERS},
+            "verdict": verdict,
+            "effects": json.dumps(list(map(_as_json, effects))),
+        }
+
+
+def _as_json(effect: Effect) -> dict[str, Any]:
+    return {
+        "scale": effect.scale,
+        "headline": effect.headline,
+        "values": [float(value) for value in effect.values],
+    }
+
+
+def read_effects(text: str) -> list[Effect]:
+    """The effects of a row; those of a claim that was not tested are none."""
+    return [
+        Effect("", np.array(one["values"], np.float64), one["scale"], one["headline"])
+        for one in json.loads(text)
+    ]

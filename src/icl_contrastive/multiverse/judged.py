@@ -1,0 +1,66 @@
+"""The verdicts of all universes on all claims, from which all else is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from icl_contrastive.artifacts.files import load_table
+from icl_contrastive.multiverse.judge import NUMBERS
+from icl_contrastive.multiverse.space import Space, Value, universe_name
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Universes and what they say.
+
+    Attributes:
+        space: what is decided in them.
+        universes: the choices of each by name, those after training included.
+        trained: which training each is read off.
+        rows: universe, trained, id, ours, its interval, p_value, verdict, effects.
+    """
+
+    space: Space
+    universes: Mapping[str, Mapping[str, Value]]
+    trained: Mapping[str, str]
+    rows: pd.DataFrame
+
+    @classmethod
+    def read(cls, path: Path, config: Mapping[str, Any]) -> Judged:
+        """The table of a config with ``space`` and the trained ``universes``."""
+        rows = load_table(path, ["universe", "trained", "id", *NUMBERS, "verdict", "effects"])
+        for name in NUMBERS:
+            rows[name] = pd.to_numeric(rows[name])
+        space = Space.of(config["space"])
+        universes, trained = {}, {}
+        for one, choices in config["universes"].items():
+            for analysis in space.analyzed.universes():
+                whole = choices | analysis
+                name = universe_name(whole)
+                universes[name], trained[name] = whole, one
+        return cls(space, universes, trained, rows)
+
+    @property
+    def default(self) -> str:
+        """The name of the universe that the experiment itself is in."""
+        return universe_name(self.space.trained.default | self.space.analyzed.default)
+
+    @property
+    def names(self) -> set[str]:
+        """Of the trainings."""
+        return set(self.trained.values())
+
+    def verdicts(self) -> pd.DataFrame:
+        """Of each universe (rows) on each claim (columns), both in their order."""
+        grid = self.rows.pivot(index="universe", columns="id", values="verdict")
+        return grid.loc[list(dict.fromkeys(self.rows["universe"])), list(self.ids)]
+
+    @property
+    def ids(self) -> list[str]:
+        """The claims, in the order of their list."""
+        return list(dict.fromkeys(self.rows["id"]))

@@ -1,0 +1,115 @@
+"""What one universe says to the claims, for every choice of what is decided after training."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from icl_contrastive.analysis.estimates import EntryErrors
+from icl_contrastive.artifacts.files import save_table
+from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
+from icl_contrastive.claims import Claim, ClaimError, read_claims
+from icl_contrastive.command import StepError, run_step
+from icl_contrastive.multiverse.errors import Reading
+from icl_contrastive.multiverse.evidence import (
+    UniverseEvidence,
+    median_errors,
+    median_predictions,
+)
+from icl_contrastive.multiverse.judge import OF_EVERY_PROMPT, judge, judged
+from icl_contrastive.multiverse.space import universe_name
+from icl_contrastive.steps.universe_tables import Universe
+
+log = logging.getLogger(__name__)
+
+Choices = Mapping[str, Any]
+
+
+class Readings:
+    """A universe's tables after so many epochs, however they are read."""
+
+    def __init__(self, universe: Universe, config: Mapping[str, Any], epochs: Mapping[str, int]):
+        self.failures = {("pretraining", *cell): why for cell, why in universe.failed.items()}
+        self._config = config["claims"]
+        self._curves = universe.curves(epochs)
+        self._predictions = self._of_settings(universe, "controls", config, epochs)
+        self._errors = self._of_settings(universe, "attention_errors", config, epochs)
+
+    def _of_settings(
+        self, universe: Universe, table: str, config: Mapping[str, Any], epochs: Mapping[str, int]
+    ) -> list[Any]:
+        """What the table is made of; of a setting without, the reason is noted."""
+        made = []
+        for job in config[table]:
+            setting = job["setting"]
+            try:
+                if why := universe.failed.get((setting, job["variant"])):
+                    raise ArithmeticError(why)
+                made.append(getattr(universe, table)(job, epochs[setting]))
+            except ArithmeticError as error:
+                self.failures[table, setting, ""] = str(error)
+        return made
+
+    @cache  # noqa: B019
+    def evidence(self, reading: Reading, average: str) -> UniverseEvidence:
+        """As some choices have it."""
+        tables = {"pretraining": self._curves}
+        if self._predictions:
+            every = pd.concat(self._predictions)
+            numbers = ["prediction", "y_true", "squared_error"]
+            every[numbers] = every[numbers].apply(pd.to_numeric)
+            tables["controls"] = every if average == "mean" else median_predictions(every)
+        if self._errors:
+            errors = pd.concat(one[reading] for one in self._errors)
+            measures = list(EntryErrors._fields)
+            tables["attention_errors"] = (
+                errors if average == "mean" else median_errors(errors, measures)
+            )
+        return UniverseEvidence(self._config, tables, self.failures)
+
+    def evidence_for(self, choices: Choices) -> Callable[[Claim], UniverseEvidence]:
+        """What each claim is judged by; without a decision, as in the ordinary steps."""
+        reading = Reading(choices.get("matrix", "normalized"), choices.get("queries", "all"))
+
+        def choose(claim: Claim) -> UniverseEvidence:
+            whole = claim.measure in OF_EVERY_PROMPT
+            return self.evidence(reading, "mean" if whole else choices.get("average", "mean"))
+
+        return choose
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write universe, trained, id, ours, its interval, p_value, verdict and effects."""
+    entries = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
+    try:
+        settings, claims = read_claims(entries)
+    except ClaimError as error:
+        raise StepError(f"{arguments.claims}: {error}") from error
+    rows = []
+    with TemporaryDirectory() as folder:
+        universe = Universe(arguments.trained, Path(folder))
+        for share, epochs in config["epochs"]:
+            readings = Readings(universe, config, epochs)
+            for choices in config["analyses"]:
+                if choices.get("epochs", share) != share:
+                    continue
+                name = universe_name(config["choices"] | choices)
+                about = {"universe": name, "trained": config["universe"]}
+                evidence_for = readings.evidence_for(choices)
+                seed = config["claims"]["seed"]
+                rows += [about | row for row in judge(judged(claims), evidence_for, settings, seed)]
+            log.info("after %s: judged", json.dumps(epochs))
+    save_table(arguments.output, pd.DataFrame(rows), MAY_BE_EMPTY["universe_claims"])
+
+
+if __name__ == "__main__":
+    run_step(main, "trained", "claims", "output")

@@ -1,0 +1,130 @@
+"""The tables of one universe, made by the ordinary steps from what the step ``universe`` wrote."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from icl_contrastive.analysis.estimates import EntryErrors
+from icl_contrastive.artifacts.files import load_table, load_tensors, save_tensors
+from icl_contrastive.attention import project
+from icl_contrastive.multiverse.errors import Reading, read_errors
+from icl_contrastive.steps import controls
+from icl_contrastive.steps.attention_errors import sweep
+from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
+from icl_contrastive.steps.pretrain import CHECKPOINT
+from icl_contrastive.steps.universe import CURVES, data_path, write_data
+from icl_contrastive.streams import stream
+
+Job = Mapping[str, Any]
+
+
+class Universe:
+    """What was trained in a universe, with its prompts.
+
+    Args:
+        path: what the step ``universe`` wrote.
+        folder: for the files of the ordinary steps that are run on it.
+
+    Attributes:
+        failed: why a training did not end with numbers, by setting and variant.
+    """
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self._tensors, made_by = load_tensors(path)
+        self._cells = {(job["setting"], job["variant"]): job for job in made_by["cells"]}
+        self.failed = {tuple(cell.split("/")): why for cell, why in made_by["failed"].items()}
+        self._folder = folder
+        write_data(made_by["data"], folder)
+
+    def curves(self, epochs: Mapping[str, int]) -> pd.DataFrame:
+        """As ``steps.collect_pretraining`` has them, to an epoch that depends on the setting."""
+        tables = [pd.DataFrame(columns=["setting", "variant", "run", "epoch", *CURVES])]
+        for setting, variant in (cell for cell in self._cells if cell not in self.failed):
+            curves = {name: self._tensors[f"{setting}/{variant}/{name}"] for name in CURVES}
+            runs, last = len(curves[CURVES[0]]), epochs[setting]
+            table = {
+                "setting": setting,
+                "variant": variant,
+                "run": np.repeat(np.arange(runs), last),
+                "epoch": np.tile(np.arange(1, last + 1), runs),
+                **{name: curve[:, :last].ravel() for name, curve in curves.items()},
+            }
+            tables.append(pd.DataFrame(table))
+        return pd.concat(tables[1:] or tables)
+
+    def controls(self, job: Job, epoch: int) -> pd.DataFrame:
+        """As ``steps.controls`` writes them.
+
+        Raises ArithmeticError for a layer whose predictions are no numbers.
+        """
+        setting, output = job["setting"], self._folder / "controls.csv"
+        exact = [
+            name
+            for (where, name), cell in self._cells.items()
+            if where == setting and cell["model"].get("attention") == "exact"
+            if cell["checkpoints"] and (where, name) not in self.failed
+        ]
+        paths = [self._layer(setting, name, epoch) for name in (job["variant"], *exact)]
+        data = data_path(self._folder, setting)
+        arguments = argparse.Namespace(data=data, pretrained=paths, output=output, code=[])
+        controls.main(arguments, dict(job))
+        return load_table(output)
+
+    def attention_errors(self, job: Job, epoch: int) -> dict[Reading, pd.DataFrame]:
+        """As ``steps.attention_errors`` writes them, for each reading of the errors."""
+        setting, prompts = job["setting"], job["prompts"]
+        path, data = self._layer(setting, job["variant"], epoch), data_path(self._folder, setting)
+        keys: dict[Reading, list[Any]] = {}
+        errors: dict[Reading, list[torch.Tensor]] = {}
+        for run in range(job["runs"]):
+            layer = load_layer(path, run, torch.float64)
+            tokens, _ = load_test_prompts(data, run, slice(prompts), torch.float64)
+            projections = project(layer.weights, tokens)
+            statistics = fitted_statistics(data, layer.weights, run, slice(prompts))
+            for family, trained, d_r in sweep(dict(job)):
+                law = family.projection
+                for draw in range(job["draws"]):
+                    rng = stream(job["seed"], "estimates", setting, run, law, d_r, draw)
+                    features = draw_map(family, rng, tokens.shape[-1], d_r, statistics)
+                    for reading, matrix, found in read_errors(projections, features):
+                        row = (setting, run, law, str(trained), d_r, draw, matrix)
+                        keys.setdefault(reading, []).append(row)
+                        errors.setdefault(reading, []).append(torch.stack(found, -1))
+        return {
+            reading: _by_prompt(rows, torch.cat(errors[reading]).numpy(), prompts)
+            for reading, rows in keys.items()
+        }
+
+    def _layer(self, setting: str, variant: str, epoch: int) -> Path:
+        """A file such as ``steps.pretrain`` writes after so many epochs."""
+        job, prefix = self._cells[setting, variant], f"{setting}/{variant}/"
+        ended = {
+            name.removeprefix(prefix): array
+            for name, array in self._tensors.items()
+            if name.startswith(prefix)
+        }
+        index = job["checkpoints"].index(epoch)
+        then = {
+            name: ended[CHECKPOINT + name][:, index] if CHECKPOINT + name in ended else array
+            for name, array in ended.items()
+            if not name.startswith(CHECKPOINT) and name not in CURVES
+        }
+        path = self._folder / f"layer_{setting}_{variant}_{epoch}.safetensors"
+        save_tensors(path, then, job | {"epochs": epoch})
+        return path
+
+
+def _by_prompt(keys: list[Any], errors: np.ndarray, prompts: int) -> pd.DataFrame:
+    """A row for each prompt of each key, with its errors (keys · prompts, measures)."""
+    names = ["setting", "run", "projection", "trained", "d_r", "draw", "matrix"]
+    table = pd.DataFrame(keys, columns=names).loc[np.repeat(np.arange(len(keys)), prompts)]
+    table["prompt"] = np.tile(np.arange(prompts), len(keys))
+    table[list(EntryErrors._fields)] = errors
+    return table.reset_index(drop=True)
