@@ -324,6 +324,7 @@ def best_universes():
         return [row["trained"] for row in csv.DictReader(file)]
 
 
+multiverse_figures = ["multiverse", "multiverse_curves", "multiverse_decisions"]
 multiverse_table_files = expand(
     "results/tables/{table}.csv",
     table=[

@@ -183,7 +183,7 @@ if universes:
             claims=[project_file("workflow/claims.yaml")],
         output:
             universes="results/tables/universes.csv",
-            verdicts="results/tables/multiverse.csv",
+            multiverse="results/tables/multiverse.csv",
             tests="results/tables/multiverse_tests.csv",
             decisions="results/tables/multiverse_decisions.csv",
             flips="results/tables/multiverse_flips.csv",
@@ -203,11 +203,50 @@ if universes:
             "python -m icl_contrastive.steps.multiverse"
             " @<(printf '%s\\n' --config {params.config:q})"
             " --judged {input.judged:q} --claims {input.claims:q} --universes {output.universes:q}"
-            " --verdicts {output.verdicts:q} --tests {output.tests:q}"
-            " --decisions {output.decisions:q} --flips {output.flips:q}"
+            " --multiverse {output.multiverse:q} --multiverse_tests {output.tests:q}"
+            " --multiverse_decisions {output.decisions:q} --multiverse_flips {output.flips:q}"
             " --code {input.code:q} {input.claims:q} 2> {log:q}"
+
+    for figure in multiverse_figures:
+
+        rule:
+            name:
+                f"draw_{figure}"
+            input:
+                **{table: f"results/tables/{table}.csv" for table in FIGURES[figure].tables},
+                code=code(f"figures.{figure}"),
+            output:
+                pdf=f"results/figures/{figure}.pdf",
+                png=report(
+                    f"results/figures/{figure}.png",
+                    caption=f"../report/{figure}.rst",
+                    category="Figures beyond the paper",
+                    labels={"figure": figure.replace("_", " ").capitalize()},
+                ),
+            log:
+                f"results/logs/figures/{figure}.log",
+            benchmark:
+                f"results/benchmarks/figures/{figure}.tsv"
+            localrule: True
+            conda:
+                "../envs/python.yaml"
+            threads: 1
+            resources:
+                **multiverse_needs,
+            params:
+                module=f"icl_contrastive.figures.{figure}",
+                numbers=caption_numbers(figure),
+                tables=table_options(figure),
+            shell:
+                "python -m {params.module} {params.tables} --code {input.code:q}"
+                " --output {output:q} 2> {log:q}"
 
     rule multiverse:
         input:
             multiverse_table_files,
+            expand(
+                "results/figures/{figure}.{format}",
+                figure=multiverse_figures,
+                format=["pdf", "png"],
+            ),
         localrule: True

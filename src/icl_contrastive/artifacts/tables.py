@@ -138,6 +138,27 @@ COLUMNS: dict[str, dict[str, type]] = {
         "median_weight": float,
         "largest_weight": float,
     },
+    "universes": {"universe": str, "trained": str, "changes": int, "choices": str},
+    "multiverse": {
+        "universe": str,
+        "trained": str,
+        "id": str,
+        "ours": float,
+        "interval_low": float,
+        "interval_high": float,
+        "null_low": float,
+        "null_high": float,
+        "verdict": str,
+    },
+    "multiverse_decisions": {
+        "id": str,
+        "decision": str,
+        "value": str,
+        "universes": int,
+        "holds": int,
+        "alone": float,
+        "total": float,
+    },
     "training_length": {
         "setting": str,
         "run": int,
@@ -205,7 +226,7 @@ MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
     "multiverse_tests": (
         *("smallest", "median", "largest", "p_joint", "share_on_side", "p_share"),
     ),
-    "multiverse_verdicts": (
+    "multiverse": (
         *("ours", "interval_low", "interval_high", "p_value", "p_joint", "null_low", "null_high"),
     ),
     "universe_claims": ("ours", "interval_low", "interval_high", "p_value"),

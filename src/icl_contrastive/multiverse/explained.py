@@ -14,7 +14,7 @@ from icl_contrastive.multiverse.variance import interpolation, shares
 
 Array = npt.NDArray[np.float64]
 
-SAMPLES = 1000
+SAMPLES = 500
 """Of the bootstrap."""
 
 

@@ -28,6 +28,15 @@ log = logging.getLogger(__name__)
 
 Rows = Iterator[dict[str, Any]]
 
+TABLES = (
+    "universes",
+    "multiverse",
+    "multiverse_tests",
+    "multiverse_decisions",
+    "multiverse_flips",
+)
+"""What is written, each where the option of its name says."""
+
 
 def universes(judged: Judged) -> Rows:
     """What is decided in each, in how many decisions it differs, and how to run it alone."""
@@ -39,6 +48,7 @@ def universes(judged: Judged) -> Rows:
             "trained": trained,
             **choices,
             "changes": len(changes(choices, default)),
+            "choices": in_words(choices),
             "command": f"snakemake --cores 2 results/multiverse/{trained}.csv",
         }
 
@@ -138,19 +148,11 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     claims = {claim.id: claim for claim in listed}
     judged = Judged.read(arguments.judged, config)
     how = judged, claims, settings, config["seed"]
-    tables: dict[str, Rows] = {
-        "universes": universes(judged),
-        "verdicts": verdicts(*how),
-        "tests": tests(*how),
-        "decisions": decisions(*how),
-        "flips": flips(judged),
-    }
-    for name, rows in tables.items():
-        save_table(
-            getattr(arguments, name), pd.DataFrame(rows), MAY_BE_EMPTY.get(f"multiverse_{name}", ())
-        )
+    tables = universes(judged), verdicts(*how), tests(*how), decisions(*how), flips(judged)
+    for name, rows in zip(TABLES, tables, strict=True):
+        save_table(getattr(arguments, name), pd.DataFrame(rows), MAY_BE_EMPTY.get(name, ()))
         log.info("%s: written", name)
 
 
 if __name__ == "__main__":
-    run_step(main, "judged", "claims", "universes", "verdicts", "tests", "decisions", "flips")
+    run_step(main, "judged", "claims", *TABLES)

@@ -1,0 +1,62 @@
+"""Verdicts and decisions as the figures of the multiverse draw them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from icl_contrastive.artifacts.tables import Table
+from icl_contrastive.figures import style
+
+
+class Look(NamedTuple):
+    """How a verdict is drawn: its color, and a sign on it for grey print."""
+
+    color: str
+    sign: str
+    ink: str
+
+
+LOOKS = {
+    "reproduced": Look(style.BLUE, "+", "white"),
+    "partly": Look(style.SKY, "±", "black"),
+    "inconclusive": Look("#D9D9D9", "?", "black"),
+    "not reproduced": Look(style.VERMILLION, "−", "white"),
+    "failed": Look(style.BLACK, "×", "white"),
+    "not tested": Look("#FFFFFF", "", "black"),
+}
+"""By verdict, the best first."""
+
+VALUE_COLORS = ("#C8C8C8", style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE)
+"""Of the values of a decision, the default first."""
+
+
+Choices = dict[str, dict[str, str]]
+"""The value of each decision, by universe."""
+
+
+def read_choices(universes: Table) -> Choices:
+    """What is decided in each universe, the default universe first."""
+    rows = zip(universes.rows["universe"], universes.rows["choices"], strict=True)
+    return {name: dict(one.split(" = ") for one in text.split("; ")) for name, text in rows}
+
+
+def values_of(choices: Choices) -> dict[str, list[str]]:
+    """The values of each decision, the default first."""
+    default = next(iter(choices.values()))
+    return {name: list(dict.fromkeys(one[name] for one in choices.values())) for name in default}
+
+
+def color_of(index: int) -> str:
+    """Of a value by its place among those of its decision."""
+    return VALUE_COLORS[index % len(VALUE_COLORS)]
+
+
+def label(claim: str) -> str:
+    """A claim's name in words."""
+    return claim.replace("_", " ")
+
+
+def decided_claims(multiverse: Table) -> list[str]:
+    """The claims that are tested in some universe, in the order of the table."""
+    rows = multiverse.rows
+    return list(dict.fromkeys(rows.loc[rows["verdict"] != "not tested", "id"]))
