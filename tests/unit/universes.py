@@ -15,6 +15,7 @@ from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import Claim, read_claims
 from icl_contrastive.claims.criteria import AtMost
 from icl_contrastive.config import Experiment, jobs
+from icl_contrastive.config.multiverse import list_analyses
 from icl_contrastive.multiverse.judge import FAILED, HOLDS, UNTESTED
 from icl_contrastive.multiverse.judged import Judged
 from icl_contrastive.multiverse.space import universe_name
@@ -47,7 +48,7 @@ def write_judged(experiment: Experiment, path: Path, seed: int = 0) -> Judged:
         for name in claims
     }
     for number, (trained, choices) in enumerate(config["universes"].items()):
-        for after in jobs.list_analyses(experiment):
+        for after in list_analyses(experiment):
             whole = choices | after
             noise = rng.normal(0, 0.3, RUNS)
             for place, (name, claim) in enumerate(claims.items()):

@@ -1,6 +1,6 @@
 """The verdict on every claim in every universe, and what is decided in each.
 
-Config: empty. Tables: ``multiverse``, ``universes``.
+Config: empty. Tables: ``multiverse``, ``universes``, ``multiverse_decisions``.
 """
 
 from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ from icl_contrastive.figures.universes import (
     decided_claims,
     label,
     read_choices,
-    values_of,
+    read_values,
 )
 from icl_contrastive.figures.wording import Numbers, percent
 
@@ -29,7 +29,9 @@ Verdicts = dict[tuple[str, str], str]
 """By universe and claim."""
 
 
-def draw(config: Config, multiverse: Table, universes: Table) -> Figure:
+def draw(
+    config: Config, multiverse: Table, universes: Table, multiverse_decisions: Table
+) -> Figure:
     """Claims by trained universes, as read off by default; below, a dot for each decision."""
     choices, claims, rows = read_choices(universes), decided_claims(multiverse), multiverse.rows
     keys = zip(rows["universe"], rows["id"], strict=True)
@@ -37,7 +39,7 @@ def draw(config: Config, multiverse: Table, universes: Table) -> Figure:
     columns = _columns(universes, verdicts, claims)
     decisions = {
         name: values
-        for name, values in values_of(choices).items()
+        for name, values in read_values(multiverse_decisions).items()
         if len({choices[one][name] for one in columns}) > 1
     }
     heights = [_ROW * len(claims), _VALUE * max(1, sum(map(len, decisions.values())))]
@@ -119,7 +121,9 @@ def _draw_decisions(
     axes.spines[:].set_visible(False)
 
 
-def caption_numbers(config: Config, multiverse: Table, universes: Table) -> Numbers:
+def caption_numbers(
+    config: Config, multiverse: Table, universes: Table, multiverse_decisions: Table
+) -> Numbers:
     """In how many universes the claims hold."""
     rows, claims = multiverse.rows, decided_claims(multiverse)
     holds = rows.assign(holds=rows["verdict"] == "reproduced")

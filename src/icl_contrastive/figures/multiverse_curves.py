@@ -1,6 +1,6 @@
 """Each claim's number in all universes, sorted, and what is decided in each of them.
 
-Config: empty. Tables: ``multiverse``, ``universes``.
+Config: empty. Tables: ``multiverse``, ``universes``, ``multiverse_decisions``.
 """
 
 import math
@@ -20,22 +20,25 @@ from icl_contrastive.figures.universes import (
     color_of,
     label,
     read_choices,
-    values_of,
+    read_values,
 )
 from icl_contrastive.figures.wording import Numbers
 
 _COLUMNS = 3
-_CURVE, _DECISION = 0.95, 0.115  # inches
-_STEP = 0.8  # of a decision's row, over which the dots of its values are spread
+_CURVE, _VALUE = 0.95, 0.05  # inches
+_GAP = 0.6  # between decisions, in rows of values
 
 
-def draw(config: Config, multiverse: Table, universes: Table) -> Figure:
+def draw(
+    config: Config, multiverse: Table, universes: Table, multiverse_decisions: Table
+) -> Figure:
     """For each claim, values with intervals over a null band, and dots for the decisions below."""
     choices = read_choices(universes)
-    decisions = {name: values for name, values in values_of(choices).items() if len(values) > 1}
+    decisions = read_values(multiverse_decisions)
     claims = _claims_with_numbers(multiverse)
     rows = math.ceil(len(claims) / _COLUMNS)
-    dots = _DECISION * len(decisions)
+    heights = _heights(decisions)
+    dots = _VALUE * (heights[-1][-1] + _GAP)
     height = rows * (_CURVE + dots + 0.4) + 0.13 * len(decisions)
     figure = Figure(figsize=(style.PAGE_WIDTH, height), layout="constrained")
     ratios = [_CURVE, dots] * rows
@@ -47,9 +50,10 @@ def draw(config: Config, multiverse: Table, universes: Table) -> Figure:
         curve, below = grid[2 * row, column], grid[2 * row + 1, column]
         _draw_curve(curve, Table(of_claim.path, order), next(iter(choices)))
         curve.set_title(label(claim))
-        _draw_dots(below, [choices[name] for name in order["universe"]], decisions)
+        _draw_dots(below, [choices[name] for name in order["universe"]], decisions, heights)
         below.set_xlim(curve.get_xlim())
-        below.set_yticks(range(len(decisions)), list(decisions) if column == 0 else [], fontsize=6)
+        if column == 0:
+            below.set_yticks([float(np.mean(one)) for one in heights], list(decisions), fontsize=6)
     for place in range(len(claims), rows * _COLUMNS):
         row, column = divmod(place, _COLUMNS)
         grid[2 * row, column].axis("off")
@@ -80,17 +84,29 @@ def _draw_curve(axes: Axes, claim: Table, default: str) -> None:
     axes.set_xlim(-1, max(len(x), 2))
 
 
+def _heights(decisions: dict[str, list[str]]) -> list[list[float]]:
+    """Of the dots of each value, from the top, in rows."""
+    heights: list[list[float]] = []
+    start = 0.0
+    for values in decisions.values():
+        heights.append([start + row for row in range(len(values))])
+        start += len(values) + _GAP
+    return heights
+
+
 def _draw_dots(
-    axes: Axes, universes: list[dict[str, str]], decisions: dict[str, list[str]]
+    axes: Axes,
+    universes: list[dict[str, str]],
+    decisions: dict[str, list[str]],
+    heights: list[list[float]],
 ) -> None:
-    """A decision's values from top to bottom of its row, each in its color."""
-    for row, (decision, values) in enumerate(decisions.items()):
-        for index, value in enumerate(values):
+    """A decision's values from top to bottom, each in its color."""
+    for (decision, values), rows in zip(decisions.items(), heights, strict=True):
+        for index, (value, row) in enumerate(zip(values, rows, strict=True)):
             having = [x for x, one in enumerate(universes) if one[decision] == value]
-            offset = _STEP * ((index + 0.5) / len(values) - 0.5)
-            heights = np.full(len(having), row + offset)
-            axes.plot(having, heights, ".", color=color_of(index), markersize=1.1)
-    axes.set_ylim(len(decisions) - 0.5, -0.5)
+            axes.plot(having, [row] * len(having), ".", color=color_of(index), markersize=1.1)
+    axes.set_ylim(heights[-1][-1] + _GAP, -_GAP)
+    axes.set_yticks([])
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[:].set_visible(False)
 
@@ -114,7 +130,9 @@ def _draw_legend(figure: Figure, decisions: dict[str, list[str]]) -> None:
     )
 
 
-def caption_numbers(config: Config, multiverse: Table, universes: Table) -> Numbers:
+def caption_numbers(
+    config: Config, multiverse: Table, universes: Table, multiverse_decisions: Table
+) -> Numbers:
     """How many there are."""
     return {
         "universes": str(len(universes.rows)),

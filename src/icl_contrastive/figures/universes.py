@@ -40,10 +40,11 @@ def read_choices(universes: Table) -> Choices:
     return {name: dict(one.split(" = ") for one in text.split("; ")) for name, text in rows}
 
 
-def values_of(choices: Choices) -> dict[str, list[str]]:
-    """The values of each decision, the default first."""
-    default = next(iter(choices.values()))
-    return {name: list(dict.fromkeys(one[name] for one in choices.values())) for name in default}
+def read_values(multiverse_decisions: Table) -> dict[str, list[str]]:
+    """The values of each decision that has several, in the order of the config."""
+    rows = multiverse_decisions.rows.drop_duplicates(["decision", "value"])
+    values = {str(name): list(one["value"]) for name, one in rows.groupby("decision", sort=False)}
+    return {name: several for name, several in values.items() if len(several) > 1}
 
 
 def color_of(index: int) -> str:
