@@ -65,8 +65,8 @@ def test_a_partition_of_gpus_gets_the_groups_that_train(tmp_path: Path) -> None:
         cores=1,
     )
     jobs = re.findall(r"^ +rule (\w+):\n(?: +.+\n)*?.+ resources: (.+)$", printed, re.MULTILINE)
-    of_networks = {"record_network", "measure_heads"}  # which need what reads networks
-    assert set(groups) - of_networks <= {name for name, _ in jobs}
+    apart = {name for name, group in groups.items() if group in ("networks", "universes")}
+    assert set(groups) - apart <= {name for name, _ in jobs}
     for name, resources in jobs:
         there = "gpu" if groups.get(name) in training else "cpu"
         assert f"slurm_partition={there}" in resources, name

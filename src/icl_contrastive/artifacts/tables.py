@@ -224,7 +224,7 @@ MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
     "multiverse_flips": ("changes",),
     "multiverse_joint": ("fresh_tested", "fresh_holds", "hold_again"),
     "multiverse_tests": (
-        *("smallest", "median", "largest", "p_joint", "share_on_side", "p_share"),
+        *("smallest", "median", "largest", "p_joint", "share_on_side", "p_median"),
     ),
     "multiverse": (
         *("ours", "interval_low", "interval_high", "p_value", "p_joint", "null_low", "null_high"),

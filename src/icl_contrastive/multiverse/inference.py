@@ -98,12 +98,12 @@ class JointTest(NamedTuple):
     Attributes:
         adjusted: p-value of each universe, of the hypothesis that the claim is wrong in every one.
         share: of universes with the mean on the claimed side.
-        share_p_value: how often so many are under flips.
+        median: p-value of the median universe's statistic, of the same hypothesis.
     """
 
     adjusted: Array
     share: float
-    share_p_value: float
+    median: float
 
 
 def joint_test(margins: Array, flips: Array) -> JointTest:
@@ -111,8 +111,9 @@ def joint_test(margins: Array, flips: Array) -> JointTest:
     found = statistics(margins, flips)  # (flips, universes), the first as it was
     largest = found.max(1)
     adjusted = (largest[:, None] >= found[0] - TIE).mean(0)
-    shares = (found > 0).mean(1)
-    return JointTest(adjusted, float(shares[0]), float((shares >= shares[0] - TIE).mean()))
+    medians = np.median(found, axis=1)
+    share, median = (found[0] > 0).mean(), (medians >= medians[0] - TIE).mean()
+    return JointTest(adjusted, float(share), float(median))
 
 
 def null_band(values: Array, limit: float, flips: Array, confidence: float) -> tuple[Array, Array]:

@@ -46,7 +46,7 @@ def universes(judged: Judged) -> Rows:
         yield {
             "universe": name,
             "trained": trained,
-            **choices,
+            **{key: str(value) for key, value in choices.items()},
             "changes": len(changes(choices, default)),
             "choices": in_words(choices),
             "command": f"snakemake --cores 2 results/multiverse/{trained}.csv",
@@ -90,7 +90,7 @@ def tests(judged: Judged, claims: Mapping[str, Claim], settings: Settings, seed:
             "largest": rows["ours"].max(),
             "p_joint": np.nan,
             "share_on_side": np.nan,
-            "p_share": np.nan,
+            "p_median": np.nan,
         }
         if numbers.margins is not None:
             rng = stream(seed, "multiverse", "flips", str(name))
@@ -99,7 +99,7 @@ def tests(judged: Judged, claims: Mapping[str, Claim], settings: Settings, seed:
             row |= {
                 "p_joint": joint.adjusted.min(),
                 "share_on_side": joint.share,
-                "p_share": joint.share_p_value,
+                "p_median": joint.median,
             }
         yield row
 
