@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from pathlib import Path
 
 import yaml
 
@@ -63,6 +64,32 @@ def test_the_whole_pipeline_runs_there_with_what_it_declares(
         assert log["Tres"].startswith(f"cpu=1,mem={job['MinMemoryNode']},node=1")
 
     assert same_artifacts(project, smoke) == set(smoke.artifacts())
+
+
+def test_the_multiverse_runs_there_a_universe_to_a_job(
+    project: Project, slurm: Slurm, runs: list[Run], tmp_path: Path
+) -> None:
+    """Training and judging in one; the best universe again, which is known once all are judged."""
+    target = ("--config", "multiverse={size: 2}", "--", "multiverse")
+    runs.append(Run(project, "slurm", *QUICK, *target, environment=slurm.environment))
+    runs[0].succeed()
+    ids = [external for attempts in runs[0].submitted().values() for external in attempts]
+    there = [job for job in slurm.jobs() if job["JobId"] in ids]
+    assert len(there) == len(ids) == 3
+    here = Project.copy(tmp_path / "here")
+    printed = here.make(*SMOKE, *target)
+    declared = re.findall(
+        r"^rule \w+_universe:\n(?:    .*\n)*?    resources: .*?runtime=(\d+), mem_mb=(\d+)",
+        printed,
+        re.MULTILINE,
+    )
+    assert len(declared) == 6
+    for job in there:
+        assert (job["JobState"], job["NumCPUs"]) == ("COMPLETED", "1")
+        assert job["MinMemoryNode"].removesuffix("M") in {memory for _, memory in declared}
+    limits = sum(minutes(job["TimeLimit"]) for job in there)
+    assert limits == sum(int(runtime) for runtime, _ in declared)
+    assert project.artifacts() == here.artifacts()
 
 
 FAULTS = """
