@@ -15,11 +15,13 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select
 
 from icl_contrastive.report.page import render
 from icl_contrastive.report.provenance import trace
 
 from ..unit.results import CLAIMS, ROOT, TEXTS, write_results
+from ..unit.universes import write_universes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -62,6 +64,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Of a page made from synthetic tables."""
     folder = tmp_path_factory.mktemp("a page") / "results"
     results = write_results(folder)
+    write_universes(results.experiment, folder / "tables")
     provenance = trace(
         sorted(folder.rglob("*.*")), folder / "benchmarks", ROOT, results.experiment.config
     )
@@ -173,7 +176,7 @@ def test_the_keyboard_reaches_everything(page: Page) -> None:
     page.load()
     wanted = page.run(
         """
-        const own = "a[href], button, input, summary, [tabindex='0']";
+        const own = "a[href], button, input, select, summary, [tabindex='0']";
         window.wanted = [...document.querySelectorAll(own)].filter(
             (one) => one.checkVisibility() && !(one.type === "radio" && !one.checked)
         );
@@ -339,3 +342,35 @@ def test_on_paper_all_reasons_are_open_and_nothing_is_to_be_pressed(page: Page) 
         assert page.run("return document.documentElement.scrollWidth <= innerWidth")
     finally:
         page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_universes_are_chosen_by_statement_verdict_and_decision(page: Page) -> None:
+    page.load()
+    rows = page.find_all("#universes tbody tr")
+    assert len(rows) == 288
+    assert all(row.find_element(By.TAG_NAME, "td").text.endswith(" hold") for row in rows[:3])
+
+    def choose(name: str, text: str) -> None:
+        Select(page.find(f"#universe-filter select[name={name}]")).select_by_visible_text(text)
+
+    def shown() -> list[str]:
+        print(page.browser.get_log("browser"))
+        cells = "[...row.cells].map((cell) => cell.textContent).join(' | ')"
+        visible = "rows.filter((row) => !row.hidden)"
+        rows = "[...document.querySelectorAll('#universes tbody tr')]"
+        return list(page.run(f"const rows = {rows}; return {visible}.map((row) => {cells});"))
+
+    choose("claim", "g1_poorer")
+    choose("normalization", "unit")
+    of_unit = shown()
+    assert len(of_unit) == 96
+    assert all(" | unit | " in row for row in of_unit)
+    choose("verdict", "reproduced")
+    held = shown()
+    assert all(row.startswith("reproduced | unit") for row in held)
+    assert len(held) == sum(row.startswith("reproduced") for row in of_unit)
+    count = page.find("#universe-filter .count").text
+    assert count == f"{len(held)} of 288 universes shown, it holds in {len(held)}"
+    assert "snakemake --cores 2 results/multiverse/" in of_unit[0]
+    choose("claim", "how many hold")
+    assert len(shown()) == 96

@@ -70,14 +70,16 @@ def test_the_multiverse_runs_there_a_universe_to_a_job(
     project: Project, slurm: Slurm, runs: list[Run], tmp_path: Path
 ) -> None:
     """Training and judging in one; the best universe again, which is known once all are judged."""
-    target = ("--config", "multiverse={size: 2}", "--", "multiverse")
+    here = Project.copy(tmp_path / "here")
+    for one in (project, here):
+        (one.root / "two.yaml").write_text("multiverse: {size: 2}", encoding="utf-8")
+    target = (*SMOKE, "two.yaml", "--", "multiverse")
     runs.append(Run(project, "slurm", *QUICK, *target, environment=slurm.environment))
     runs[0].succeed()
     ids = [external for attempts in runs[0].submitted().values() for external in attempts]
     there = [job for job in slurm.jobs() if job["JobId"] in ids]
     assert len(there) == len(ids) == 3
-    here = Project.copy(tmp_path / "here")
-    printed = here.make(*SMOKE, *target)
+    printed = here.make(*target)
     declared = re.findall(
         r"^rule \w+_universe:\n(?:    .*\n)*?    resources: .*?runtime=(\d+), mem_mb=(\d+)",
         printed,

@@ -233,6 +233,7 @@ def test_epochs_are_shares_of_the_setting_s() -> None:
     ("path", "value", "message"),
     [
         ("size", "most", "size: 'most' is not allowed; must be all or an integer from 1 to 324"),
+        ("size", "18", "must be all or an integer from 1 to 324, not text: write it in a file"),
         ("size", 325, "size: 325 is not allowed; must be all or an integer from 1 to 324"),
         ("decisions/omega/values", ["seldom"], r"omega.values\[0\]: 'seldom' is not allowed; must"),
         ("decisions/initialization/values", ["big"], "'big' is not allowed; must be uniform,"),

@@ -24,16 +24,16 @@ from icl_contrastive.multiverse.evidence import median_errors, median_prediction
 from icl_contrastive.multiverse.judge import judged, read_effects
 from icl_contrastive.multiverse.judged import Judged
 from icl_contrastive.multiverse.space import changes, universe_name
+from icl_contrastive.report.universes import read_multiverse
 from icl_contrastive.steps import attention_errors as attention_errors_step
-from icl_contrastive.steps import collect_pretraining, multiverse_best, multiverse_joint
+from icl_contrastive.steps import collect_pretraining, multiverse_joint
 from icl_contrastive.steps import controls as controls_step
 from icl_contrastive.steps import data as data_step
-from icl_contrastive.steps import multiverse as multiverse_step
 from icl_contrastive.steps import pretrain as pretrain_step
 from icl_contrastive.steps import universe as universe_step
 from icl_contrastive.steps import universe_claims as claims_step
 
-from .universes import CLAIMS, listed_claims, write_judged
+from .universes import CLAIMS, listed_claims, write_universes
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
@@ -331,16 +331,13 @@ def made_up() -> Experiment:
 @pytest.fixture(scope="module")
 def tables(made_up: Experiment, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("tables")
-    config = jobs.multiverse(made_up)
-    read = write_judged(made_up, folder / "all.csv")
-    paths = {name: folder / f"{name}.csv" for name in multiverse_step.TABLES}
-    arguments = argparse.Namespace(judged=folder / "all.csv", claims=CLAIMS, **paths)
-    multiverse_step.main(arguments, config)
+    read = write_universes(made_up, folder)
+    paths = {path.stem: path for path in folder.glob("*.csv")}
     text = {"epochs": str, "value": str}
     found = {
         name: pd.read_csv(path, keep_default_na=False, dtype=text) for name, path in paths.items()
     }
-    return found | {"folder": folder, "judged": read, "config": config}
+    return found | {"folder": folder, "judged": read, "config": jobs.multiverse(made_up)}
 
 
 def test_every_universe_has_a_row_and_the_command_that_runs_it(tables: dict[str, Any]) -> None:
@@ -423,21 +420,11 @@ def test_what_all_universes_say_together(tables: dict[str, Any]) -> None:
         assert np.array_equal(smallest, told, equal_nan=True)
 
 
-def test_the_best_are_counted_again_on_fresh_runs(
-    tables: dict[str, Any], made_up: Experiment
-) -> None:
-    folder, config = tables["folder"], tables["config"]
-    best = folder / "best.csv"
-    multiverse_best.main(argparse.Namespace(judged=folder / "all.csv", output=best), config)
-    chosen = pd.read_csv(best)
-    assert len(chosen) == 2
-    assert chosen["trained"].nunique() == 2
-    write_judged(made_up, folder / "fresh.csv", seed=1)
-    output, inputs = folder / "joint.csv", [folder / "all.csv", best, folder / "fresh.csv"]
-    multiverse_joint.main(argparse.Namespace(judged=inputs, output=output), config)
-    rows = pd.read_csv(output).set_index("universe")
-    again = Judged.read(folder / "fresh.csv", config).verdicts()
-    first = tables["judged"].verdicts()
+def test_the_best_are_counted_again_on_fresh_runs(tables: dict[str, Any]) -> None:
+    folder, config, chosen = tables["folder"], tables["config"], tables["best"]
+    assert len(chosen) == chosen["trained"].nunique() == 2
+    rows = pd.read_csv(folder / "multiverse_joint.csv").set_index("universe")
+    again, first = Judged.read(folder / "fresh.csv", config).verdicts(), tables["judged"].verdicts()
     assert rows["holds"].is_monotonic_decreasing
     for universe in map(str, rows.index):
         row = rows.loc[universe]
@@ -449,12 +436,39 @@ def test_the_best_are_counted_again_on_fresh_runs(
             assert row["hold_again"] == (held & (first.loc[universe] == "reproduced")).sum()
         else:
             assert np.isnan(row["fresh_holds"])
-    assert (
-        chosen["universe"].iloc[0] == rows.index[0]
-        or rows["holds"].iloc[0] == rows.loc[chosen["universe"].iloc[0], "holds"]
-    )
-    multiverse_joint.main(argparse.Namespace(judged=inputs[:1], output=output), config)
-    assert not pd.read_csv(output)["chosen"].any()
+    assert rows.loc[chosen["universe"].iloc[0], "holds"] == rows["holds"].iloc[0]
+
+
+def test_without_fresh_runs_none_is_chosen(tables: dict[str, Any], tmp_path: Path) -> None:
+    arguments = argparse.Namespace(judged=[tables["folder"] / "all.csv"], output=tmp_path / "a.csv")
+    multiverse_joint.main(arguments, tables["config"])
+    assert not pd.read_csv(arguments.output)["chosen"].any()
+
+
+def test_the_page_tells_what_the_tables_say(tables: dict[str, Any], tmp_path: Path) -> None:
+    assert read_multiverse(tmp_path) is None
+    told = read_multiverse(tables["folder"])
+    assert told is not None
+    verdicts = tables["multiverse"]
+    assert [claim.id for claim in told.claims] == tables["judged"].ids[1:]  # one is not tested
+    for place, claim in enumerate(told.claims):
+        found = verdicts[verdicts["id"] == claim.id].set_index("universe")["verdict"]
+        assert (claim.holds, claim.universes) == ((found == "reproduced").sum(), 28)
+        assert claim.default == found[tables["judged"].default]
+        for row, universe in zip(told.universes, tables["universes"]["universe"], strict=True):
+            assert told.verdicts[row.verdicts[place]] == found[universe]
+    assert (told.trained, told.total) == (7, 28)
+    assert sum(told.counts) == len(told.claims)
+    joint = tables["multiverse_joint"]
+    best = joint[joint["fresh_holds"] != ""].iloc[0]
+    assert told.most == (best["holds"], best["tested"])
+    assert told.fresh == (int(float(best["fresh_holds"])), int(float(best["hold_again"])))
+    assert len(told.best.split("; ")) == best["changes"] or best["changes"] == 0
+    means = tables["multiverse_decisions"].query("total != ''").drop_duplicates(["id", "decision"])
+    by_decision = means.groupby("decision")["total"].apply(lambda one: one.astype(float).mean())
+    assert told.matters is not None
+    assert told.matters[0] == by_decision.idxmax()
+    assert told.matters[1] == pytest.approx(by_decision.max())
 
 
 @pytest.mark.parametrize("figure", [verdicts_figure, multiverse_curves, multiverse_decisions])

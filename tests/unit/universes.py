@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from icl_contrastive.config.multiverse import list_analyses
 from icl_contrastive.multiverse.judge import FAILED, HOLDS, UNTESTED
 from icl_contrastive.multiverse.judged import Judged
 from icl_contrastive.multiverse.space import universe_name
+from icl_contrastive.steps import multiverse, multiverse_best, multiverse_joint
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "workflow/claims.yaml"
@@ -61,6 +63,20 @@ def write_judged(experiment: Experiment, path: Path, seed: int = 0) -> Judged:
                     rows.append(row | _judged(claim, level + noise))
     save_table(path, pd.DataFrame(rows), MAY_BE_EMPTY["universe_claims"])
     return Judged.read(path, config)
+
+
+def write_universes(experiment: Experiment, folder: Path) -> Judged:
+    """All tables of the multiverse, from verdicts that lie beside them."""
+    config, judged = jobs.multiverse(experiment), folder / "all.csv"
+    read = write_judged(experiment, judged)
+    write_judged(experiment, folder / "fresh.csv", seed=1)
+    paths = {name: folder / f"{name}.csv" for name in multiverse.TABLES}
+    multiverse.main(argparse.Namespace(judged=judged, claims=CLAIMS, **paths), config)
+    best = folder / "best.csv"
+    multiverse_best.main(argparse.Namespace(judged=judged, output=best), config)
+    inputs, output = [judged, best, folder / "fresh.csv"], folder / "multiverse_joint.csv"
+    multiverse_joint.main(argparse.Namespace(judged=inputs, output=output), config)
+    return read
 
 
 def _nothing(verdict: str) -> dict[str, Any]:

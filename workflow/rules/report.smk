@@ -4,14 +4,19 @@ In: all artifacts, the list of claims, captions and contradictions, and what the
 from which commit it was made, so it is no part of `all`, whose artifacts are the same in every run.
 """
 
-# Once made, the ablations and the heads of networks are on the page, and kept up to date for it.
+# Once made, what is no part of the whole is on the page, and kept up to date for it.
+apart = {
+    "ablations": (["results/tables/ablations.csv"], ["ablations"], parts["ablations"]),
+    "heads": (["results/tables/heads.csv"], ["heads", "heads_share"], parts["heads"]),
+    "multiverse": (multiverse_table_files, multiverse_figures, universes),
+}
 made_apart = [
-    f"results/{path}"
-    for table, figures in {"ablations": ["ablations"], "heads": ["heads", "heads_share"]}.items()
-    if parts[table] and all(os.path.exists(f"results/figures/{one}.png") for one in figures)
+    path
+    for tables, figures, asked_for in apart.values()
+    if asked_for and all(os.path.exists(f"results/figures/{one}.png") for one in figures)
     for path in [
-        f"tables/{table}.csv",
-        *expand("figures/{one}.{kind}", one=figures, kind=["pdf", "png"]),
+        *tables,
+        *expand("results/figures/{one}.{kind}", one=figures, kind=["pdf", "png"]),
     ]
 ]
 

@@ -144,6 +144,8 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
     size, count = section["size"], len(space.trained.universes())
     if size != "all" and not (isinstance(size, int) and 1 <= size <= count):
         allowed = f"all or an integer from 1 to {count}"
+        if isinstance(size, str) and size.isdecimal():
+            allowed += ", not text: write it in a file (--configfile)"
         yield f"multiverse.size: {show(size)} is not allowed; must be {allowed}"
     family, projections = experiment.config["features"]["family"], "projection" in space.decisions
     if projections and family in FAMILIES and not FAMILIES[family].projections:

@@ -14,7 +14,7 @@ from icl_contrastive.multiverse.variance import interpolation, shares
 
 Array = npt.NDArray[np.float64]
 
-SAMPLES = 500
+SAMPLES = 200
 """Of the bootstrap."""
 
 

@@ -22,6 +22,7 @@ from icl_contrastive.report.captions import Caption, caption_numbers, write_capt
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.provenance import Provenance
 from icl_contrastive.report.text import duration, mathematical, moment
+from icl_contrastive.report.universes import read_multiverse
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,10 @@ class Results:
         )
 
 
-_APART = ("ablations", "heads", "heads_share")
+_APART = (
+    *("ablations", "heads", "heads_share"),
+    *("multiverse", "multiverse_decisions", "multiverse_curves"),
+)
 """Figures that are no part of the whole run."""
 
 
@@ -306,6 +310,7 @@ def render(
         contradictions=read_contradictions(
             texts / "contradictions.yaml", results.evidence(), results.experiment.config
         ),
+        multiverse=read_multiverse(results.folder / "tables"),
         provenance=provenance,
         differences=differences,
         experiment=results.experiment,

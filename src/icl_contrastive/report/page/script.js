@@ -79,3 +79,32 @@ if (form) {
 addEventListener("beforeprint", () => {
   for (const one of document.querySelectorAll("#scorecard details")) one.open = true;
 });
+
+// The universes: those with the values chosen, and their verdict on the statement chosen.
+const universes = document.getElementById("universe-filter");
+if (universes) {
+  const table = document.getElementById("universes");
+  const rows = [...table.tBodies[0].rows];
+  const names = table.dataset.verdicts.split("|");
+  const counts = rows.map((row) => row.cells[0].textContent);
+  const decisions = [...universes.querySelectorAll("select.decision")];
+
+  const choose = () => {
+    const claim = universes.elements.claim.value;
+    const wanted = universes.elements.verdict.value;
+    rows.forEach((row, place) => {
+      const verdict = claim && row.dataset.verdicts.split(" ")[claim];
+      row.cells[0].textContent = claim ? names[verdict] : counts[place];
+      const decided = decisions.every(({name, value}) =>
+        !value || row.querySelector(`[data-decision="${name}"]`).textContent === value);
+      row.hidden = !decided || Boolean(claim && wanted && verdict !== wanted);
+    });
+    const shown = rows.filter((row) => !row.hidden);
+    const held = shown.filter((row) => row.cells[0].textContent === "reproduced").length;
+    universes.querySelector(".count").textContent =
+      `${shown.length} of ${rows.length} universes shown` + (claim ? `, it holds in ${held}` : "");
+  };
+  universes.addEventListener("input", choose);
+  universes.addEventListener("submit", (event) => event.preventDefault());
+  choose();
+}
