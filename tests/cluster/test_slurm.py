@@ -15,10 +15,10 @@ from .slurm import Slurm
 QUICK = ("--slurm-init-seconds-before-status-checks", "2")
 
 
-def declared(project: Project) -> list[dict[str, str]]:
+def declared(project: Project, *arguments: str | Path) -> list[dict[str, str]]:
     """Rule and resources of the jobs that the profile sends to the cluster."""
     profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
-    printed = project.make("--dry-run", *SMOKE)
+    printed = project.make("--dry-run", *SMOKE, *arguments)
     found = []
     for job in re.split(r"\n\n|\n(?=\[)", printed):
         rule = re.search(r"^rule (\w+):", job, re.MULTILINE)
@@ -79,18 +79,16 @@ def test_the_multiverse_runs_there_a_universe_to_a_job(
     ids = [external for attempts in runs[0].submitted().values() for external in attempts]
     there = [job for job in slurm.jobs() if job["JobId"] in ids]
     assert len(there) == len(ids) == 3
-    printed = here.make(*target)
-    declared = re.findall(
-        r"^rule \w+_universe:\n(?:    .*\n)*?    resources: .*?runtime=(\d+), mem_mb=(\d+)",
-        printed,
-        re.MULTILINE,
-    )
-    assert len(declared) == 6
+    made = (project.root / "results/multiverse").rglob("*.csv")
+    targets = [path.relative_to(project.root) for path in made if path.parent.name != "verdicts"]
+    jobs = declared(here, "two.yaml", "--", *targets)
+    assert len(jobs) == 2 * len(targets) == 6
     for job in there:
         assert (job["JobState"], job["NumCPUs"]) == ("COMPLETED", "1")
-        assert job["MinMemoryNode"].removesuffix("M") in {memory for _, memory in declared}
+        assert job["MinMemoryNode"].removesuffix("M") in {one["mem_mb"] for one in jobs}
     limits = sum(minutes(job["TimeLimit"]) for job in there)
-    assert limits == sum(int(runtime) for runtime, _ in declared)
+    assert limits == sum(int(job["runtime"]) for job in jobs)
+    here.make(*target)
     assert project.artifacts() == here.artifacts()
 
 

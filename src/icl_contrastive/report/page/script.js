@@ -104,7 +104,7 @@ if (universes) {
     universes.querySelector(".count").textContent =
       `${shown.length} of ${rows.length} universes shown` + (claim ? `, it holds in ${held}` : "");
   };
-  universes.addEventListener("input", choose);
+  universes.addEventListener("change", choose);
   universes.addEventListener("submit", (event) => event.preventDefault());
   choose();
 }
