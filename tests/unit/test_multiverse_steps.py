@@ -24,6 +24,7 @@ from icl_contrastive.multiverse.evidence import median_errors, median_prediction
 from icl_contrastive.multiverse.judge import judged, read_effects
 from icl_contrastive.multiverse.judged import Judged
 from icl_contrastive.multiverse.space import changes, universe_name
+from icl_contrastive.report import results_page
 from icl_contrastive.report.universes import read_multiverse
 from icl_contrastive.steps import attention_errors as attention_errors_step
 from icl_contrastive.steps import collect_pretraining, multiverse_joint
@@ -469,6 +470,24 @@ def test_the_page_tells_what_the_tables_say(tables: dict[str, Any], tmp_path: Pa
     assert told.matters is not None
     assert told.matters[0] == by_decision.idxmax()
     assert told.matters[1] == pytest.approx(by_decision.max())
+
+
+def test_the_readme_s_lines_are_what_the_page_tells(tables: dict[str, Any]) -> None:
+    told = read_multiverse(tables["folder"])
+    assert told is not None
+    lines = results_page.universes(told)
+    (everywhere, somewhere, nowhere), count = told.counts, len(told.claims)
+    first = f"{count} statements in 28 universes:** {everywhere} hold in all, {somewhere} in some"
+    assert f"{first}, {nowhere} in none." in lines
+    assert told.matters is not None
+    assert f"matters most is {told.matters[0]}:**" in lines
+    assert told.fresh is not None
+    held = f"{told.most[0]} of {told.most[1]}, with {told.best}; on fresh runs {told.fresh[0]} do"
+    assert held in lines
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    begin, end = lines.splitlines()[0], lines.splitlines()[-1]
+    assert readme.count(begin) == readme.count(end) == 1
+    assert readme.index(begin) < readme.index(end)
 
 
 @pytest.mark.parametrize("figure", [verdicts_figure, multiverse_curves, multiverse_decisions])

@@ -9,6 +9,7 @@ A clone has no results, so what a full run says is kept in that page, and what i
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,17 +17,38 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from icl_contrastive.config import read_experiment
-from icl_contrastive.figures.wording import many
+from icl_contrastive.figures.wording import many, percent
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.jobs import needed, recorded_jobs
 from icl_contrastive.report.page import Results, tallies
 from icl_contrastive.report.reference import one_key_a_line, subject
 from icl_contrastive.report.text import duration
+from icl_contrastive.report.universes import Multiverse, read_multiverse
 
 PAGE = Path("workflow/docs/results.md")
 REFERENCE = Path("workflow/report/reference.json")
 _TEXTS = Path("workflow/report")
+_UNIVERSES = re.compile(r"<!-- multiverse:begin -->\n.*?<!-- multiverse:end -->", re.DOTALL)
 _QUOTED = re.compile(r"<!-- verdicts:begin -->\n.*?<!-- verdicts:end -->", re.DOTALL)
+
+
+def _templates() -> Environment:
+    environment = Environment(  # noqa: S701  # Markdown, from our own texts
+        loader=FileSystemLoader(Path(__file__).with_name("page")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": _cell, "duration": duration, "subject": _subject}
+    environment.globals |= {"many": many, "percent": percent}
+    return environment
+
+
+def universes(multiverse: Multiverse) -> str:
+    """The lines of README.md on the multiverse, with their markers."""
+    lines = _templates().get_template("multiverse.md.jinja").render(multiverse=multiverse)
+    return lines.rstrip("\n")
 
 
 def render(results: Results, seconds: dict[str, float]) -> str:
@@ -36,17 +58,8 @@ def render(results: Results, seconds: dict[str, float]) -> str:
         results: the finished run.
         seconds: of each figure, the time of all jobs that it needs.
     """
-    environment = Environment(  # noqa: S701  # Markdown, from our own texts
-        loader=FileSystemLoader(Path(__file__).with_name("page")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"cell": _cell, "duration": duration, "subject": _subject}
-    environment.globals |= {"many": many}
     claims = results.claims()
-    return environment.get_template("results.md.jinja").render(
+    return _templates().get_template("results.md.jinja").render(
         claims=claims,
         tallies=tallies(claims),
         runs=results.experiment.config["runs"],
@@ -84,7 +97,11 @@ def main() -> None:
     page, readme = render(results, seconds), Path("README.md")
     text = readme.read_text("utf-8")
     PAGE.write_text(page, "utf-8")
-    readme.write_text(text.replace(quoted(text), quoted(page)), "utf-8")
+    text = text.replace(quoted(text), quoted(page))
+    if multiverse := read_multiverse(results.folder / "tables"):
+        text = _UNIVERSES.sub(lambda _: universes(multiverse), text)
+        shutil.copy(results.folder / "figures/multiverse.png", _TEXTS)
+    readme.write_text(text, "utf-8")
     REFERENCE.write_text(one_key_a_line(subject(results.experiment.config, claims)), "utf-8")
 
 
