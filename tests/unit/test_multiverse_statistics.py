@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from icl_contrastive.claims.criteria import AtLeast, AtMost, Between, Criterion, build_criterion
+from icl_contrastive.claims.criteria import Criterion, build_criterion
 from icl_contrastive.claims.evidence import Effect
 from icl_contrastive.multiverse.flips import (
     Flip,
@@ -126,24 +126,23 @@ def assert_margins(criterion: Criterion, effects: list[Effect], expected: Any) -
 
 def test_a_margin_is_positive_on_the_claimed_side() -> None:
     ratio = Effect("", np.array([0.5, 2.0]), "ratio")
-    below = build_criterion({"kind": "below", "than": 1, "partly": 0.5})
+    below = build_criterion({"kind": "below", "than": 1})
     assert_margins(below, [ratio], [[np.log(2), -np.log(2)]])
-    above = build_criterion({"kind": "above", "than": [0.2, 1], "partly": 1.0})
+    above = build_criterion({"kind": "above", "than": [0.2, 1]})
     number = Effect("", np.array([0.3, 0.1]))
     assert_margins(above, [number, ratio], [[0.1, -0.1], [-np.log(2), np.log(2)]])
-    assert_margins(AtMost(0.5, 1), [number], [[0.2, 0.4]])
-    assert_margins(AtLeast(0.05, 0), [number], [[0.25, 0.05]])
-    assert margins(Between([0, 1], [0, 2]), [number]) is None
+    at_most = build_criterion({"kind": "at_most", "reproduced": 0.5, "partly": 1})
+    assert_margins(at_most, [number], [[0.2, 0.4]])
+    at_least = build_criterion({"kind": "at_least", "reproduced": 0.05, "partly": 0})
+    assert_margins(at_least, [number], [[0.25, 0.05]])
+    assert margins(build_criterion({"kind": "equal", "between": [0, 1]}), [number]) is None
     assert margins(below, []) is None
     assert margins(below, [Effect("", np.array([1.0]), "largest")]) is None
 
 
 def test_the_number_of_a_claim_is_held_against_the_threshold_of_its_part() -> None:
-    parts = [
-        Effect("", np.array([0.3, 0.1]), headline=False),
-        Effect("", np.array([2.0, 4.0]), "ratio"),
-    ]
-    above = build_criterion({"kind": "above", "than": [0.2, 3], "partly": 1})
+    parts = [Effect("", np.array([2.0, 4.0]), "ratio"), Effect("", np.array([0.3, 0.1]))]
+    above = build_criterion({"kind": "above", "than": [3, 0.2]})
     values, limit = headline(above, parts)
     np.testing.assert_allclose(values, np.log([2, 4]))
     assert limit == pytest.approx(np.log(3))
@@ -224,14 +223,14 @@ VERDICTS = {
     "default": "reproduced",
     "b": "reproduced",
     "a and c": "partly",
-    "c": "not reproduced",
+    "c": "contradicted",
     "failed": "failed",
 }
 
 
 def test_the_fewest_changes_that_turn_a_verdict() -> None:
     found = smallest_flips(VERDICTS, UNIVERSES, UNIVERSES["default"])
-    assert found == [Flip("c", "not reproduced", {"c": 2})]
+    assert found == [Flip("c", "contradicted", {"c": 2})]
     assert in_words(found[0].changes) == "c = 2"
     equal = VERDICTS | {"c": "reproduced", "b": "inconclusive"}
     assert [flip.universe for flip in smallest_flips(equal, UNIVERSES, UNIVERSES["default"])] == [

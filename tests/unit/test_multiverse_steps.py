@@ -129,7 +129,7 @@ class Ordinary:
     def path(self, setting: str, variant: str) -> Path:
         return self.folder / f"{setting}_{variant}.safetensors"
 
-    def run(self, step: Any, job: dict[str, Any], **names: Any) -> pd.DataFrame | None:
+    def run(self, step: Any, job: dict[str, Any], **names: Any) -> dict[str, pd.DataFrame]:
         paths: dict[str, Any] = {
             key: [self.folder / one for one in name]
             if isinstance(name, list)
@@ -137,27 +137,28 @@ class Ordinary:
             for key, name in names.items()
         }
         step.main(argparse.Namespace(**paths, code=[]), job)
-        output = paths["output"]
-        return load_table(output) if output.suffix == ".csv" else None
+        written = [paths[key] for key in names if str(names[key]).endswith(".csv")]
+        return {path.stem: load_table(path) for path in written}
 
 
 @pytest.fixture(scope="module")
 def ordinary(one: Experiment, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     inside = universe_experiment(one, space_of(one).trained.default)
     steps = Ordinary(inside, tmp_path_factory.mktemp("ordinary"))
-    tables: dict[str, list[Any]] = {"controls": [], "attention_errors": []}
+    tables: dict[str, list[Any]] = {}
     for setting in ("n15", "n31"):
         data, base = f"{setting}.safetensors", f"{setting}_softmax.safetensors"
         exact = [f"{setting}_exact.safetensors"] if setting == "n15" else []
+        outputs = {"controls": "controls.csv", "solutions": "solutions.csv"}
         job = jobs.controls(inside, setting)
-        names: dict[str, Any] = {"data": data, "output": "table.csv"}
-        found = steps.run(controls_step, job, pretrained=[base, *exact], **names)
-        tables["controls"].append(found)
+        found = steps.run(controls_step, job, data=data, pretrained=[base, *exact], **outputs)
+        outputs = {"errors": "attention_errors.csv", "bias": "attention_bias.csv"}
         job = jobs.attention_errors(inside, setting)
-        found = steps.run(attention_errors_step, job, pretrained=base, **names)
-        tables["attention_errors"].append(found)
+        found |= steps.run(attention_errors_step, job, data=data, pretrained=base, **outputs)
+        for name, table in found.items():
+            tables.setdefault(name, []).append(table)
     cells = [f"{cell.setting}_{cell.variant}.safetensors" for cell in inside.cells]
-    curves = steps.run(collect_pretraining, {}, pretrained=cells, output="curves.csv")
+    curves = steps.run(collect_pretraining, {}, pretrained=cells, output="curves.csv")["curves"]
     joined = {name: pd.concat(parts) for name, parts in tables.items()}
     return joined | {"pretraining": curves, "steps": steps, "experiment": inside}
 
@@ -186,7 +187,8 @@ def test_the_default_universe_has_the_numbers_of_the_ordinary_tables(
     """Each claim by itself, as ``evaluate`` judges it."""
     settings, claims = read_claims(yaml.safe_load(CLAIMS.read_text(encoding="utf-8")))
     config = jobs.claims(ordinary["experiment"])
-    tables = {name: ordinary[name] for name in ("pretraining", "controls", "attention_errors")}
+    read_off = ("controls", "solutions", "attention_errors", "attention_bias")
+    tables = {name: ordinary[name] for name in ("pretraining", *read_off)}
     evidence = Evidence(config, tables)
     whole = universe_name(space_of(one).trained.default | space_of(one).analyzed.default)
     found = load_table(default.table)
@@ -194,7 +196,7 @@ def test_the_default_universe_has_the_numbers_of_the_ordinary_tables(
     assert list(found.index) == list(listed_claims())
     tested = 0
     for claim in judged(claims):
-        row = evaluate([claim], evidence, settings, config["seed"]).iloc[0]
+        row = evaluate([claim], evidence, settings).scorecard.iloc[0]
         assert found.loc[claim.id, "verdict"] == row["verdict"]
         if row["verdict"] != "not tested":
             assert float(str(found.loc[claim.id, "ours"])) == pytest.approx(row["ours"], rel=1e-6)
@@ -230,13 +232,13 @@ def test_a_shorter_training_is_read_as_if_it_had_ended_there(
         steps.train(setting, "softmax", job)
     job = jobs.controls(ordinary["experiment"], "n15")
     names = {"data": "n15.safetensors", "pretrained": ["n15_softmax.safetensors"]}
-    table = steps.run(controls_step, job, **names, output="table.csv")
-    assert table is not None
+    outputs = {"controls": "controls.csv", "solutions": "solutions.csv"}
+    table = steps.run(controls_step, job, **names, **outputs)["controls"]
     config, claims = jobs.claims(ordinary["experiment"]), listed_claims()
     settings, _ = read_claims(yaml.safe_load(CLAIMS.read_text(encoding="utf-8")))
     claim = claims["close_to_truth_n15"]
     evidence = Evidence(config, {"controls": table})
-    row = evaluate([claim], evidence, settings, config["seed"]).iloc[0]
+    row = evaluate([claim], evidence, settings).scorecard.iloc[0]
     choices = space_of(one).default | {"epochs": 0.33}
     found = load_table(default.table)
     there = (found["universe"] == universe_name(choices)) & (found["id"] == claim.id)
@@ -306,9 +308,8 @@ def test_medians_of_errors_are_those_over_prompts(ordinary: dict[str, Any]) -> N
     measures = ["mse", "relative"]
     table = ordinary["attention_errors"]
     table = table.assign(**{name: pd.to_numeric(table[name]) for name in measures})
-    rest = ["mae", "size", "relative_largest", "relative_rest"]
-    found = median_errors(table.drop(columns=rest), measures)
     keys = ["setting", "run", "projection", "d_r", "draw", "matrix"]
+    found = median_errors(table[[*keys, "trained", "prompt", *measures]], measures)
     grouped = table.groupby([*keys, "trained"])
     assert len(found) == grouped.ngroups
     for row in found.sample(20, random_state=0).to_dict("records"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import yaml
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import Claim, read_claims
-from icl_contrastive.claims.criteria import AtMost
 from icl_contrastive.config import Experiment, jobs
 from icl_contrastive.config.multiverse import list_analyses
 from icl_contrastive.multiverse.judge import FAILED, HOLDS, UNTESTED
@@ -86,13 +86,12 @@ def _nothing(verdict: str) -> dict[str, Any]:
 
 def _judged(claim: Claim, levels: np.ndarray) -> dict[str, Any]:
     """A verdict by the side that the mean is on; a ratio, but for what is held against zero."""
-    than = getattr(claim.criterion, "than", 1)
-    parts = len(than) if isinstance(than, list) else 1
-    is_ratio = than != 0
+    first, parts = claim.criterion.claimed[0], len(claim.criterion.claimed)
+    below = math.isinf(first.low)
+    is_ratio = (first.high if below else first.low) > 0
     mean, spread = float(levels.mean()), float(levels.std())
-    below = getattr(claim.criterion, "side", "") == "below" or isinstance(claim.criterion, AtMost)
     distance = -mean if below else mean
-    verdict = HOLDS if distance > 0.5 else "partly" if distance > 0 else "not reproduced"
+    verdict = HOLDS if distance > 0.5 else "partly" if distance > 0 else "contradicted"
     ends = np.array([mean, mean - spread, mean + spread])
     numbers = dict(
         zip(
@@ -102,8 +101,5 @@ def _judged(claim: Claim, levels: np.ndarray) -> dict[str, Any]:
         )
     )
     values = (np.exp(levels) if is_ratio else levels).tolist()
-    effects = [
-        {"scale": "ratio" if is_ratio else "number", "headline": not part, "values": values}
-        for part in range(parts)
-    ]
+    effects = [{"scale": "ratio" if is_ratio else "number", "values": values} for _ in range(parts)]
     return {**numbers, "p_value": 0.03125, "verdict": verdict, "effects": json.dumps(effects)}

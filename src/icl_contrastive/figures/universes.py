@@ -20,7 +20,7 @@ LOOKS = {
     "reproduced": Look(style.BLUE, "+", "white"),
     "partly": Look(style.SKY, "±", "black"),
     "inconclusive": Look("#D9D9D9", "?", "black"),
-    "not reproduced": Look(style.VERMILLION, "−", "white"),
+    "contradicted": Look(style.VERMILLION, "−", "white"),
     "failed": Look(style.BLACK, "×", "white"),
     "not tested": Look("#FFFFFF", "", "black"),
 }

@@ -9,6 +9,7 @@ Young 1993).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
@@ -16,10 +17,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from icl_contrastive.claims.criteria import AtLeast, AtMost, Beyond, Criterion, pool
+from icl_contrastive.claims.criteria import Criterion
 from icl_contrastive.claims.evidence import Effect
 
 Array = npt.NDArray[np.float64]
+
+RESAMPLES = 9999
+"""Ways to flip signs, at most; of few runs, all there are."""
 
 TIE = 1e-12
 """Statistics that are closer than this are equal but for rounding."""
@@ -34,19 +38,12 @@ class Sided(NamedTuple):
 
 def side_of(criterion: Criterion, parts: int) -> Sided | None:
     """That of a criterion; None for one with two sides."""
-    if isinstance(criterion, Beyond):
-        than = criterion.than
-        numbers = list(than) if isinstance(than, Sequence) else [than] * parts
-        return Sided(1 if criterion.side == "above" else -1, numbers)
-    if isinstance(criterion, AtMost | AtLeast):
-        sign = 1 if isinstance(criterion, AtLeast) else -1
-        return Sided(sign, [criterion.reproduced] * parts)
+    regions = criterion.claimed if len(criterion.claimed) > 1 else [*criterion.claimed] * parts
+    if all(math.isinf(one.high) and math.isfinite(one.low) for one in regions):
+        return Sided(1, [one.low for one in regions])
+    if all(math.isinf(one.low) and math.isfinite(one.high) for one in regions):
+        return Sided(-1, [one.high for one in regions])
     return None
-
-
-def on_scale(effect: Effect) -> Array:
-    """Its values as they are averaged."""
-    return np.log(effect.values) if effect.scale == "ratio" else effect.values
 
 
 def margins(criterion: Criterion, effects: Sequence[Effect]) -> Array | None:
@@ -59,17 +56,16 @@ def margins(criterion: Criterion, effects: Sequence[Effect]) -> Array | None:
         for effect, number in zip(effects, sided.numbers, strict=True)
     ]
     return np.stack(
-        [sided.sign * (on_scale(e) - limit) for e, limit in zip(effects, limits, strict=True)]
+        [sided.sign * (e.on_scale - limit) for e, limit in zip(effects, limits, strict=True)]
     )
 
 
 def headline(criterion: Criterion, effects: Sequence[Effect]) -> tuple[Array, float]:
     """The claim's own number by run, as it is averaged, and the number that it is held against."""
     sided = side_of(criterion, len(effects))
-    pooled = pool(effects)
-    shown = next(i for i, effect in enumerate(effects) if effect.headline)
-    limit = 0.0 if sided is None else sided.numbers[shown]
-    return on_scale(pooled), float(np.log(limit)) if pooled.scale == "ratio" and limit else limit
+    limit = 0.0 if sided is None else sided.numbers[0]
+    is_log = effects[0].scale == "ratio" and limit > 0
+    return effects[0].on_scale, float(np.log(limit)) if is_log else limit
 
 
 def signs(runs: int, resamples: int, rng: np.random.Generator) -> Array:

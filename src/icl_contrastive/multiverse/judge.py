@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from icl_contrastive.claims import Claim, Settings, evaluate
 from icl_contrastive.claims.evidence import Effect
-from icl_contrastive.claims.measures import MEASURES
 from icl_contrastive.multiverse.evidence import UniverseEvidence
 
 FAILED = "failed"
@@ -34,7 +34,6 @@ def judge(
     claims: Sequence[Claim],
     evidence_for: Callable[[Claim], UniverseEvidence],
     settings: Settings,
-    seed: int,
 ) -> Iterator[dict[str, Any]]:
     """A row for each claim: its number, its verdict, and its effects by run as a JSON text.
 
@@ -44,31 +43,31 @@ def judge(
     for claim in claims:
         evidence = evidence_for(claim)
         evidence.missed.clear()
-        found = evaluate([claim], evidence, settings, seed).iloc[0]
+        scorecard, effects = evaluate([claim], evidence, settings)
+        found = scorecard.iloc[0]
         verdict = str(found["verdict"])
         if verdict == UNTESTED and evidence.missed:
             verdict = FAILED
         tested = verdict not in (FAILED, UNTESTED)
-        effects = MEASURES[claim.measure].effects(evidence, **claim.arguments) if tested else []
         yield {
             "id": claim.id,
             **{name: found[name] for name in NUMBERS},
             "verdict": verdict,
-            "effects": json.dumps(list(map(_as_json, effects))),
+            "effects": json.dumps(_as_json(effects) if tested else []),
         }
 
 
-def _as_json(effect: Effect) -> dict[str, Any]:
-    return {
-        "scale": effect.scale,
-        "headline": effect.headline,
-        "values": [float(value) for value in effect.values],
-    }
+def _as_json(effects: pd.DataFrame) -> list[dict[str, Any]]:
+    """The parts that are tested, in their order."""
+    parts = effects[effects["role"] == "tested"].groupby(["part", "scale"], sort=False)
+    return [
+        {"scale": scale, "values": [float(value) for value in rows["value"]]}
+        for (_, scale), rows in parts
+    ]
 
 
 def read_effects(text: str) -> list[Effect]:
     """The effects of a row; those of a claim that was not tested are none."""
     return [
-        Effect("", np.array(one["values"], np.float64), one["scale"], one["headline"])
-        for one in json.loads(text)
+        Effect("", np.array(one["values"], np.float64), one["scale"]) for one in json.loads(text)
     ]

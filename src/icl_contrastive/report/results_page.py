@@ -59,15 +59,19 @@ def render(results: Results, seconds: dict[str, float]) -> str:
         seconds: of each figure, the time of all jobs that it needs.
     """
     claims = results.claims()
-    return _templates().get_template("results.md.jinja").render(
-        claims=claims,
-        tallies=tallies(claims),
-        runs=results.experiment.config["runs"],
-        figures=results.figures(_TEXTS),
-        seconds=seconds,
-        contradictions=read_contradictions(
-            _TEXTS / "contradictions.yaml", results.evidence(), results.experiment.config
-        ),
+    return (
+        _templates()
+        .get_template("results.md.jinja")
+        .render(
+            claims=claims,
+            tallies=tallies(claims),
+            runs=results.experiment.config["runs"],
+            figures=results.figures(_TEXTS),
+            seconds=seconds,
+            contradictions=read_contradictions(
+                _TEXTS / "contradictions.yaml", results.evidence(), results.experiment.config
+            ),
+        )
     )
 
 

@@ -17,7 +17,7 @@ from icl_contrastive.claims import Claim, Settings, read_claims
 from icl_contrastive.command import run_step
 from icl_contrastive.multiverse.explained import explain
 from icl_contrastive.multiverse.flips import in_words, smallest_flips
-from icl_contrastive.multiverse.inference import joint_test, null_band, signs
+from icl_contrastive.multiverse.inference import RESAMPLES, joint_test, null_band, signs
 from icl_contrastive.multiverse.judge import FAILED, HOLDS, UNTESTED
 from icl_contrastive.multiverse.judged import Judged
 from icl_contrastive.multiverse.numbers import Numbers
@@ -61,7 +61,7 @@ def verdicts(judged: Judged, claims: Mapping[str, Claim], settings: Settings, se
         more: dict[str, dict[str, Any]] = {one: {} for one in ordered["universe"]}
         if numbers.margins is not None:
             rng = stream(seed, "multiverse", "flips", str(name))
-            flips = signs(numbers.values.shape[1], settings.resamples, rng)
+            flips = signs(numbers.values.shape[1], RESAMPLES, rng)
             adjusted = joint_test(numbers.margins, flips).adjusted
             band = null_band(numbers.values, numbers.limit, flips, settings.confidence)
             if numbers.is_ratio:
@@ -94,7 +94,7 @@ def tests(judged: Judged, claims: Mapping[str, Claim], settings: Settings, seed:
         }
         if numbers.margins is not None:
             rng = stream(seed, "multiverse", "flips", str(name))
-            flips = signs(numbers.values.shape[1], settings.resamples, rng)
+            flips = signs(numbers.values.shape[1], RESAMPLES, rng)
             joint = joint_test(numbers.margins, flips)
             row |= {
                 "p_joint": joint.adjusted.min(),

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from icl_contrastive.analysis.estimates import EntryErrors
+from icl_contrastive.analysis.estimates import BiasVariance, EntryErrors
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import Claim, ClaimError, read_claims
@@ -64,16 +64,20 @@ class Readings:
         """As some choices have it."""
         tables = {"pretraining": self._curves}
         if self._predictions:
-            every = pd.concat(self._predictions)
+            tables["solutions"] = pd.concat(one["solutions"] for one in self._predictions)
+        if self._predictions:
+            every = pd.concat(one["controls"] for one in self._predictions)
             numbers = ["prediction", "y_true", "squared_error"]
             every[numbers] = every[numbers].apply(pd.to_numeric)
             tables["controls"] = every if average == "mean" else median_predictions(every)
         if self._errors:
-            errors = pd.concat(one[reading] for one in self._errors)
-            measures = list(EntryErrors._fields)
-            tables["attention_errors"] = (
-                errors if average == "mean" else median_errors(errors, measures)
-            )
+            kinds = {"attention_errors": EntryErrors, "attention_bias": BiasVariance}
+            for name, fields in kinds.items():
+                errors = pd.concat(one[reading][name] for one in self._errors)
+                errors["trained"] = errors["trained"].astype(str)
+                tables[name] = (
+                    errors if average == "mean" else median_errors(errors, list(fields._fields))
+                )
         return UniverseEvidence(self._config, tables, self.failures)
 
     def evidence_for(self, choices: Choices) -> Callable[[Claim], UniverseEvidence]:
@@ -105,8 +109,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 name = universe_name(config["choices"] | choices)
                 about = {"universe": name, "trained": config["universe"]}
                 evidence_for = readings.evidence_for(choices)
-                seed = config["claims"]["seed"]
-                rows += [about | row for row in judge(judged(claims), evidence_for, settings, seed)]
+                rows += [about | row for row in judge(judged(claims), evidence_for, settings)]
             log.info("after %s: judged", json.dumps(epochs))
     save_table(arguments.output, pd.DataFrame(rows), MAY_BE_EMPTY["universe_claims"])
 

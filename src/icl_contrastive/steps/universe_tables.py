@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from icl_contrastive.analysis.estimates import EntryErrors
+from icl_contrastive.analysis.estimates import BiasVariance, EntryErrors, bias_and_variance
 from icl_contrastive.artifacts.files import load_table, load_tensors, save_tensors
 from icl_contrastive.attention import project
-from icl_contrastive.multiverse.errors import Reading, read_errors
+from icl_contrastive.multiverse.errors import Found, Reading, read_estimates
 from icl_contrastive.steps import controls
-from icl_contrastive.steps.attention_errors import sweep
+from icl_contrastive.steps.attention_errors import Rows, of_prompts, sweep
 from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
 from icl_contrastive.steps.pretrain import CHECKPOINT
 from icl_contrastive.steps.universe import CURVES, data_path, write_data
@@ -59,30 +59,34 @@ class Universe:
             tables.append(pd.DataFrame(table))
         return pd.concat(tables[1:] or tables)
 
-    def controls(self, job: Job, epoch: int) -> pd.DataFrame:
-        """As ``steps.controls`` writes them.
+    def controls(self, job: Job, epoch: int) -> dict[str, pd.DataFrame]:
+        """The two tables that ``steps.controls`` writes.
 
         Raises ArithmeticError for a layer whose predictions are no numbers.
         """
-        setting, output = job["setting"], self._folder / "controls.csv"
+        setting = job["setting"]
         exact = [
             name
             for (where, name), cell in self._cells.items()
             if where == setting and cell["model"].get("attention") == "exact"
             if cell["checkpoints"] and (where, name) not in self.failed
         ]
-        paths = [self._layer(setting, name, epoch) for name in (job["variant"], *exact)]
-        data = data_path(self._folder, setting)
-        arguments = argparse.Namespace(data=data, pretrained=paths, output=output, code=[])
+        written = {name: self._folder / f"{name}.csv" for name in ("controls", "solutions")}
+        arguments = argparse.Namespace(
+            data=data_path(self._folder, setting),
+            pretrained=[self._layer(setting, name, epoch) for name in (job["variant"], *exact)],
+            code=[],
+            **written,
+        )
         controls.main(arguments, dict(job))
-        return load_table(output)
+        return {name: load_table(path) for name, path in written.items()}
 
-    def attention_errors(self, job: Job, epoch: int) -> dict[Reading, pd.DataFrame]:
-        """As ``steps.attention_errors`` writes them, for each reading of the errors."""
+    def attention_errors(self, job: Job, epoch: int) -> dict[Reading, dict[str, pd.DataFrame]]:
+        """The two tables that ``steps.attention_errors`` writes, for each reading."""
         setting, prompts = job["setting"], job["prompts"]
         path, data = self._layer(setting, job["variant"], epoch), data_path(self._folder, setting)
-        keys: dict[Reading, list[Any]] = {}
-        errors: dict[Reading, list[torch.Tensor]] = {}
+        errors: dict[Reading, Rows] = {}
+        bias: dict[Reading, Rows] = {}
         for run in range(job["runs"]):
             layer = load_layer(path, run, torch.float64)
             tokens, _ = load_test_prompts(data, run, slice(prompts), torch.float64)
@@ -90,16 +94,27 @@ class Universe:
             statistics = fitted_statistics(data, layer.weights, run, slice(prompts))
             for family, trained, d_r in sweep(dict(job)):
                 law = family.projection
+                about = {"setting": setting, "run": run, "projection": law, "trained": trained}
+                drawn: dict[tuple[Reading, str], list[Found]] = {}
                 for draw in range(job["draws"]):
                     rng = stream(job["seed"], "estimates", setting, run, law, d_r, draw)
                     features = draw_map(family, rng, tokens.shape[-1], d_r, statistics)
-                    for reading, matrix, found in read_errors(projections, features):
-                        row = (setting, run, law, str(trained), d_r, draw, matrix)
-                        keys.setdefault(reading, []).append(row)
-                        errors.setdefault(reading, []).append(torch.stack(found, -1))
+                    for reading, found in read_estimates(projections, features):
+                        keys = about | {"d_r": d_r, "draw": draw, "matrix": found.matrix}
+                        row = keys, torch.stack(found.errors, -1)
+                        errors.setdefault(reading, []).append(row)
+                        drawn.setdefault((reading, found.matrix), []).append(found)
+                for (reading, matrix), several in drawn.items():
+                    estimates = torch.stack([one.estimate for one in several])
+                    parts = bias_and_variance(estimates, several[0].exact)
+                    keys = about | {"d_r": d_r, "matrix": matrix}
+                    bias.setdefault(reading, []).append((keys, torch.stack(parts, -1)))
         return {
-            reading: _by_prompt(rows, torch.cat(errors[reading]).numpy(), prompts)
-            for reading, rows in keys.items()
+            reading: {
+                "attention_errors": of_prompts(errors[reading], EntryErrors),
+                "attention_bias": of_prompts(bias[reading], BiasVariance),
+            }
+            for reading in errors
         }
 
     def _layer(self, setting: str, variant: str, epoch: int) -> Path:
@@ -119,12 +134,3 @@ class Universe:
         path = self._folder / f"layer_{setting}_{variant}_{epoch}.safetensors"
         save_tensors(path, then, job | {"epochs": epoch})
         return path
-
-
-def _by_prompt(keys: list[Any], errors: np.ndarray, prompts: int) -> pd.DataFrame:
-    """A row for each prompt of each key, with its errors (keys · prompts, measures)."""
-    names = ["setting", "run", "projection", "trained", "d_r", "draw", "matrix"]
-    table = pd.DataFrame(keys, columns=names).loc[np.repeat(np.arange(len(keys)), prompts)]
-    table["prompt"] = np.tile(np.arange(prompts), len(keys))
-    table[list(EntryErrors._fields)] = errors
-    return table.reset_index(drop=True)
