@@ -37,8 +37,8 @@ def judge(
 ) -> Iterator[dict[str, Any]]:
     """A row for each claim: its number, its verdict, and its effects by run as a JSON text.
 
-    Each claim is judged by itself, its test corrected for no others: a few runs could pass none
-    that is. That there are many universes is what the joint test is for, see ``joint``.
+    Each claim is judged by itself, its tests corrected for no others: that there are many
+    universes is what the joint test is for, see ``inference``.
     """
     for claim in claims:
         evidence = evidence_for(claim)
