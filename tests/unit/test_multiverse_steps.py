@@ -33,6 +33,8 @@ from icl_contrastive.steps import data as data_step
 from icl_contrastive.steps import pretrain as pretrain_step
 from icl_contrastive.steps import universe as universe_step
 from icl_contrastive.steps import universe_claims as claims_step
+from icl_contrastive.steps.universe_claims import Readings
+from icl_contrastive.steps.universe_tables import Universe as Tables
 
 from .universes import CLAIMS, listed_claims, write_universes
 
@@ -220,7 +222,9 @@ def test_every_reading_of_a_training_has_its_verdicts(one: Experiment, default: 
     assert numbers["g1_poorer"].nunique() == 2  # the epochs
     assert numbers["close_to_truth_n15"].nunique() == 4  # and the average
     assert numbers["attention_error_is_low"].nunique() == 16
-    assert numbers["quoted_prompt_n15"].nunique() <= 2  # a share of prompts, whatever the average
+    # A share of prompts and a correlation over them have no average.
+    assert numbers["quoted_prompt_n15"].nunique() <= 2
+    assert numbers["zero_shot_part"].nunique() == 2
 
 
 def test_a_shorter_training_is_read_as_if_it_had_ended_there(
@@ -287,11 +291,27 @@ def test_a_training_that_diverges_is_a_result(tmp_path: Path) -> None:
     assert set(found["close_to_truth_n15"]) == {"failed"}
     assert set(found["attention_mse_falls"]) == {"failed"}
     assert set(found["close_to_truth_n31"]) == {"not tested"}  # it has no such cell
-    assert set(found["g1_poorer"]) != {"failed"}  # its base has the name "other"
+    # Its base, "other", was trained, but not the layer whose table has the labels' variance.
+    assert set(found["g1_poorer"]) == {"failed"}
     assert read_effects(load_table(universe.table)["effects"].iloc[0]) == []
 
 
 # Medians in the place of means
+
+
+def test_curves_are_held_against_the_labels_variance_in_every_reading(
+    one: Experiment, default: Universe, ordinary: dict[str, Any], tmp_path: Path
+) -> None:
+    config, claims = jobs.universe_claims(one, default.name), listed_claims()
+    _, epochs = config["epochs"][0]
+    readings = Readings(Tables(default.path, tmp_path), config, epochs)
+    choose = readings.evidence_for({"average": "median"})
+    labels = pd.to_numeric(ordinary["controls"].query("setting == 'n15'")["y_true"])
+    for name, prompts in (("g2_faster", 8), ("close_to_truth_n15", 1)):
+        rows = choose(claims[name]).table("controls", setting="n15", predictor="layer")
+        assert len(rows) == 5 * prompts
+        is_mean = np.isclose((rows["y_true"] ** 2).mean(), (labels**2).mean())
+        assert is_mean == (prompts > 1)
 
 
 def test_medians_of_predictions_are_those_over_prompts(ordinary: dict[str, Any]) -> None:

@@ -19,8 +19,14 @@ FAILED = "failed"
 UNTESTED = "not tested"
 HOLDS = "reproduced"
 
-OF_EVERY_PROMPT = ("place_of_quoted_error",)
-"""Measures that count prompts: over them, there is no mean to put a median in the place of."""
+OF_EVERY_PROMPT = (
+    *("final_error", "area", "epochs", "speed"),
+    *("place_of_quoted_error", "zero_shot"),
+)
+"""Measures without a mean of errors over prompts that a median could take the place of.
+
+Curves are held against the labels' variance; the others count prompts, or correlate over them.
+"""
 
 NUMBERS = ("ours", "interval_low", "interval_high", "p_value")
 

@@ -65,18 +65,20 @@ class Readings:
         tables = {"pretraining": self._curves}
         if self._predictions:
             tables["solutions"] = pd.concat(one["solutions"] for one in self._predictions)
-        if self._predictions:
             every = pd.concat(one["controls"] for one in self._predictions)
             numbers = ["prediction", "y_true", "squared_error"]
             every[numbers] = every[numbers].apply(pd.to_numeric)
             tables["controls"] = every if average == "mean" else median_predictions(every)
         if self._errors:
-            kinds = {"attention_errors": EntryErrors, "attention_bias": BiasVariance}
-            for name, fields in kinds.items():
+            kinds = [
+                ("attention_errors", EntryErrors._fields),
+                ("attention_bias", BiasVariance._fields),
+            ]
+            for name, measures in kinds:
                 errors = pd.concat(one[reading][name] for one in self._errors)
                 errors["trained"] = errors["trained"].astype(str)
                 tables[name] = (
-                    errors if average == "mean" else median_errors(errors, list(fields._fields))
+                    errors if average == "mean" else median_errors(errors, list(measures))
                 )
         return UniverseEvidence(self._config, tables, self.failures)
 
