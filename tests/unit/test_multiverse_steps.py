@@ -306,7 +306,8 @@ def test_curves_are_held_against_the_labels_variance_in_every_reading(
     _, epochs = config["epochs"][0]
     readings = Readings(Tables(default.path, tmp_path), config, epochs)
     choose = readings.evidence_for({"average": "median"})
-    labels = pd.to_numeric(ordinary["controls"].query("setting == 'n15'")["y_true"])
+    of_layer = "setting == 'n15' and predictor == 'layer'"
+    labels = pd.to_numeric(ordinary["controls"].query(of_layer)["y_true"])
     for name, prompts in (("g2_faster", 8), ("close_to_truth_n15", 1)):
         rows = choose(claims[name]).table("controls", setting="n15", predictor="layer")
         assert len(rows) == 5 * prompts
