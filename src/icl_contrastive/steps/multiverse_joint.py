@@ -56,4 +56,4 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run_step(main, "output", many="judged")
+    run_step(main, "output", many=["judged"])
