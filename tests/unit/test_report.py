@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -15,13 +16,11 @@ import pytest
 import yaml
 
 from icl_contrastive.artifacts.files import save_table
-from icl_contrastive.claims import Evidence
 from icl_contrastive.config import FIGURES as FILES
 from icl_contrastive.config import jobs
 from icl_contrastive.figures import wording
 from icl_contrastive.report import text
-from icl_contrastive.report.captions import caption_numbers, write_caption
-from icl_contrastive.report.contradictions import NUMBERS as CONTRADICTIONS
+from icl_contrastive.report.captions import caption_numbers, read_claimed, write_caption
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.numbers import CaptionNumbers
 from icl_contrastive.report.page import (
@@ -350,29 +349,23 @@ def test_numbers_are_read_when_they_are_asked_for(results: Results, tmp_path: Pa
 # Contradictions
 
 
-def test_each_contradiction_has_a_number_or_the_reason_why_not(results: Results) -> None:
-    path = TEXTS / "contradictions.yaml"
-    found = read_contradictions(path, results.evidence(), results.experiment.config)
+def test_each_contradiction_quotes_the_scorecard(results: Results) -> None:
+    quoted = defaultdict(lambda: 0.25, new_task=math.nan)
+    config = results.experiment.config
+    found = read_contradictions(TEXTS / "contradictions.yaml", quoted, config)
     assert len(found) == 8
-    by_number = {entry["number"]: one for entry, one in zip(entries(path), found, strict=True)}
-    assert set(by_number) == set(CONTRADICTIONS)
-    # There is no table of equivalence among the synthetic ones.
-    missing = {name for name, one in by_number.items() if "Not measured" in one.number}
-    assert missing == {"update", "regularizers", "negatives", "normalization"}
-    tables = {"normalization": "attention_errors"}
-    for name in missing:
-        assert f"there is no table {tables.get(name, 'equivalence')}" in by_number[name].number
+    missing, without = "Not measured in this run.", "A “Gaussian distribution x ~ U(−1, 1)”"
+    assert [one.title for one in found if not one.number] == [without]
+    assert [one.number for one in found if "learned by heart" in one.title] == [missing]
+    said = [one.number for one in found if one.number not in ("", missing)]
+    assert len(said) == 6
+    assert all("25 %" in number or "0.25" in number for number in said)
 
 
-def entries(path: Path) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = yaml.safe_load(path.read_text("utf-8"))
-    return found
-
-
-def test_contradictions_of_an_empty_run(results: Results) -> None:
-    evidence = Evidence({"settings": {}, "variants": [], "d_r": 1}, {})
-    found = read_contradictions(TEXTS / "contradictions.yaml", evidence, results.experiment.config)
-    assert all(one.number.startswith("Not measured in this run: ") for one in found)
+def test_contradictions_of_an_empty_run(tmp_path: Path, results: Results) -> None:
+    nothing = read_claimed(tmp_path / "claims.csv")
+    found = read_contradictions(TEXTS / "contradictions.yaml", nothing, results.experiment.config)
+    assert {one.number for one in found} == {"Not measured in this run.", ""}
 
 
 # Provenance

@@ -88,14 +88,14 @@ def caption_numbers(figure: str, config: str, tables: Mapping[str, Path]) -> Num
     if numbers is None:
         return {}
     read = {
-        name: _claimed(Path(path)) if name == "claims" else read_table(name, Path(path))
+        name: read_claimed(Path(path)) if name == "claims" else read_table(name, Path(path))
         for name, path in tables.items()
     }
     found: Numbers = numbers(read_config(config), **read)
     return found
 
 
-def _claimed(path: Path) -> Claimed:
+def read_claimed(path: Path) -> Claimed:
     """The scorecard's numbers by the id of the claim; NaN for others, or where there is none."""
     numbers: Claimed = defaultdict(lambda: np.nan)
     if path.exists():

@@ -15,10 +15,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from icl_contrastive.artifacts.files import load_table
-from icl_contrastive.claims import OTHER_RUNS, Evidence, combined
+from icl_contrastive.claims import OTHER_RUNS, combined
 from icl_contrastive.config import FIGURES, Experiment, jobs
-from icl_contrastive.figures.wording import many, number
-from icl_contrastive.report.captions import Caption, caption_numbers, write_caption
+from icl_contrastive.figures.wording import Claimed, many, number
+from icl_contrastive.report.captions import Caption, caption_numbers, read_claimed, write_caption
 from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.provenance import Provenance
 from icl_contrastive.report.text import duration, mathematical, moment
@@ -123,11 +123,9 @@ class Results:
         """Path of a table by its name below their folder."""
         return self.folder / "tables" / f"{name}.csv"
 
-    def evidence(self) -> Evidence:
-        """What claims and contradictions are judged by, as far as it is there."""
-        names = [*self.experiment.claim_tables, "matrices", "diagram"]
-        tables = {name: load_table(self.table(name)) for name in names if self.table(name).exists()}
-        return Evidence(jobs.claims(self.experiment), tables)
+    def claimed(self) -> Claimed:
+        """The scorecard's numbers by the id of the claim."""
+        return read_claimed(self.table("claims"))
 
     def claims(self) -> list[ClaimRow]:
         """The scorecard; empty where the run has none."""
@@ -308,7 +306,7 @@ def render(
         of_the_paper=[one for one in figures if one.name.startswith("figure_")],
         others=[one for one in figures if not one.name.startswith("figure_")],
         contradictions=read_contradictions(
-            texts / "contradictions.yaml", results.evidence(), results.experiment.config
+            texts / "contradictions.yaml", results.claimed(), results.experiment.config
         ),
         multiverse=read_multiverse(results.folder / "tables"),
         provenance=provenance,

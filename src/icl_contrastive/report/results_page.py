@@ -69,7 +69,7 @@ def render(results: Results, seconds: dict[str, float]) -> str:
             figures=results.figures(_TEXTS),
             seconds=seconds,
             contradictions=read_contradictions(
-                _TEXTS / "contradictions.yaml", results.evidence(), results.experiment.config
+                _TEXTS / "contradictions.yaml", results.claimed(), results.experiment.config
             ),
         )
     )
