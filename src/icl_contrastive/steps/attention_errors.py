@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,9 +24,10 @@ from icl_contrastive.analysis.estimates import (
 )
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.attention import project
+from icl_contrastive.attention import Projections, project
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import Family, build_family
+from icl_contrastive.features.base import FeatureMap
 from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 
@@ -34,7 +37,7 @@ Rows = list[tuple[dict[str, Any], torch.Tensor]]
 """Keys, and measures of every prompt, (prompts, measures)."""
 
 
-def sweep(config: dict[str, Any]) -> list[tuple[Family, bool, int]]:
+def sweep(config: Mapping[str, Any]) -> list[tuple[Family, bool, int]]:
     """Families, whether the layers are trained with their law of ω, and numbers of features.
 
     The layers' own law of ω with every d_r, its other laws with that of the layers.
@@ -50,49 +53,81 @@ def sweep(config: dict[str, Any]) -> list[tuple[Family, bool, int]]:
     return [(own, True, d_r) for d_r in grid] + [(one, False, features["d_r"]) for one in others]
 
 
-def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write the ``EntryErrors`` of each run, law of ω, d_r, draw, matrix and prompt.
+class Compared(NamedTuple):
+    """A matrix, its estimate and what uniform weights give, all (prompts, rows, columns).
+
+    ``reading`` is whatever tells in which of several ways they were read off.
+    """
+
+    reading: Hashable
+    matrix: str
+    estimate: torch.Tensor
+    exact: torch.Tensor
+    uniform: torch.Tensor
+
+
+Reader = Callable[[Projections], Callable[[FeatureMap], Iterator[Compared]]]
+"""What is compared on some prompts, for each draw of the features."""
+
+
+def whole_matrices(projections: Projections) -> Callable[[FeatureMap], Iterator[Compared]]:
+    """Attention and output of all queries."""
+    exact, uniform = exact_matrices(projections), uniform_matrices(projections)
+
+    def read(features: FeatureMap) -> Iterator[Compared]:
+        estimate = estimated_matrices(projections, features)
+        for name, *three in zip(Matrices._fields, estimate, exact, uniform, strict=True):
+            yield Compared(None, name, *three)
+
+    return read
+
+
+def measure(
+    config: Mapping[str, Any], data: Path, pretrained: Path, reader: Reader = whole_matrices
+) -> dict[Hashable, tuple[pd.DataFrame, pd.DataFrame]]:
+    """For each reading, ``EntryErrors`` of each run, law of ω, d_r, draw, matrix and prompt.
 
     A draw is used for all prompts of its run, and is independent of all other draws: over these,
     the second table has the ``BiasVariance``.
     """
-    check_origin(config, arguments.data, arguments.pretrained)
     setting, prompts = config["setting"], config["prompts"]
-    errors: Rows = []
-    bias: Rows = []
+    errors: dict[Hashable, Rows] = {}
+    bias: dict[Hashable, Rows] = {}
     for run in range(config["runs"]):
-        layer = load_layer(arguments.pretrained, run, torch.float64)
-        tokens, _ = load_test_prompts(arguments.data, run, slice(prompts), torch.float64)
-        projections = project(layer.weights, tokens)
-        statistics = fitted_statistics(arguments.data, layer.weights, run, slice(prompts))
-        exact, uniform = exact_matrices(projections), uniform_matrices(projections)
-        estimates = [one.new_empty((config["draws"], *one.shape)) for one in exact]
+        layer = load_layer(pretrained, run, torch.float64)
+        tokens, _ = load_test_prompts(data, run, slice(prompts), torch.float64)
+        statistics = fitted_statistics(data, layer.weights, run, slice(prompts))
+        read = reader(project(layer.weights, tokens))
         for family, trained, d_r in sweep(config):
-            about = {
-                "setting": setting,
-                "run": run,
-                "projection": family.projection,
-                "trained": trained,
-                "d_r": d_r,
-            }
+            law = family.projection
+            about = {"setting": setting, "run": run, "projection": law, "trained": trained}
+            about |= {"d_r": d_r}
+            drawn: dict[tuple[Hashable, str], list[Compared]] = {}
             for draw in range(config["draws"]):
-                rng = stream(
-                    config["seed"], "estimates", setting, run, family.projection, d_r, draw
-                )
-                features = draw_map(family, rng, tokens.shape[-1], d_r, statistics)
-                estimate = estimated_matrices(projections, features)
-                for name, of_draws, *three in zip(
-                    Matrices._fields, estimates, estimate, exact, uniform, strict=True
-                ):
-                    of_draws[draw] = three[0]
-                    keys = about | {"draw": draw, "matrix": name}
-                    errors.append((keys, torch.stack(entry_errors(*three), -1)))
-            for name, of_draws, one in zip(Matrices._fields, estimates, exact, strict=True):
-                keys = about | {"matrix": name}
-                bias.append((keys, torch.stack(bias_and_variance(of_draws, one), -1)))
+                rng = stream(config["seed"], "estimates", setting, run, law, d_r, draw)
+                for one in read(draw_map(family, rng, tokens.shape[-1], d_r, statistics)):
+                    measures = entry_errors(one.estimate, one.exact, one.uniform)
+                    keys = about | {"draw": draw, "matrix": one.matrix}
+                    errors.setdefault(one.reading, []).append((keys, torch.stack(measures, -1)))
+                    drawn.setdefault((one.reading, one.matrix), []).append(one)
+            for (reading, matrix), several in drawn.items():
+                estimates = torch.stack([one.estimate for one in several])
+                parts = bias_and_variance(estimates, several[0].exact)
+                keys = about | {"matrix": matrix}
+                bias.setdefault(reading, []).append((keys, torch.stack(parts, -1)))
         log.info("run %d of %d", run + 1, config["runs"])
-    save_table(arguments.errors, of_prompts(errors, EntryErrors))
-    save_table(arguments.bias, of_prompts(bias, BiasVariance), MAY_BE_EMPTY["attention_bias"])
+    return {
+        reading: (of_prompts(rows, EntryErrors), of_prompts(bias[reading], BiasVariance))
+        for reading, rows in errors.items()
+    }
+
+
+def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Write both tables of ``measure``."""
+    check_origin(config, arguments.data, arguments.pretrained)
+    ((errors, bias),) = measure(config, arguments.data, arguments.pretrained).values()
+    save_table(arguments.errors, errors)
+    save_table(arguments.bias, bias, MAY_BE_EMPTY["attention_bias"])
 
 
 def of_prompts(rows: Rows, measures: type[EntryErrors | BiasVariance]) -> pd.DataFrame:

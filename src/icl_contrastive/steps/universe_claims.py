@@ -19,7 +19,6 @@ from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import Claim, ClaimError, read_claims
 from icl_contrastive.command import StepError, run_step
-from icl_contrastive.multiverse.errors import Reading
 from icl_contrastive.multiverse.evidence import (
     UniverseEvidence,
     median_errors,
@@ -27,6 +26,7 @@ from icl_contrastive.multiverse.evidence import (
 )
 from icl_contrastive.multiverse.judge import OF_EVERY_PROMPT, judge, judged
 from icl_contrastive.multiverse.space import universe_name
+from icl_contrastive.steps.readings import Reading
 from icl_contrastive.steps.universe_tables import Universe
 
 log = logging.getLogger(__name__)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from icl_contrastive.analysis.estimates import BiasVariance, EntryErrors, bias_and_variance
 from icl_contrastive.artifacts.files import load_table, load_tensors, save_tensors
-from icl_contrastive.attention import project
-from icl_contrastive.multiverse.errors import Found, Reading, read_estimates
 from icl_contrastive.steps import controls
-from icl_contrastive.steps.attention_errors import Rows, of_prompts, sweep
-from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
+from icl_contrastive.steps.attention_errors import measure
 from icl_contrastive.steps.pretrain import CHECKPOINT
+from icl_contrastive.steps.readings import read_both
 from icl_contrastive.steps.universe import CURVES, data_path, write_data
-from icl_contrastive.streams import stream
 
 Job = Mapping[str, Any]
 
@@ -81,41 +76,12 @@ class Universe:
         controls.main(arguments, dict(job))
         return {name: load_table(path) for name, path in written.items()}
 
-    def attention_errors(self, job: Job, epoch: int) -> dict[Reading, dict[str, pd.DataFrame]]:
-        """The two tables that ``steps.attention_errors`` writes, for each reading."""
-        setting, prompts = job["setting"], job["prompts"]
-        path, data = self._layer(setting, job["variant"], epoch), data_path(self._folder, setting)
-        errors: dict[Reading, Rows] = {}
-        bias: dict[Reading, Rows] = {}
-        for run in range(job["runs"]):
-            layer = load_layer(path, run, torch.float64)
-            tokens, _ = load_test_prompts(data, run, slice(prompts), torch.float64)
-            projections = project(layer.weights, tokens)
-            statistics = fitted_statistics(data, layer.weights, run, slice(prompts))
-            for family, trained, d_r in sweep(dict(job)):
-                law = family.projection
-                about = {"setting": setting, "run": run, "projection": law, "trained": trained}
-                drawn: dict[tuple[Reading, str], list[Found]] = {}
-                for draw in range(job["draws"]):
-                    rng = stream(job["seed"], "estimates", setting, run, law, d_r, draw)
-                    features = draw_map(family, rng, tokens.shape[-1], d_r, statistics)
-                    for reading, found in read_estimates(projections, features):
-                        keys = about | {"d_r": d_r, "draw": draw, "matrix": found.matrix}
-                        row = keys, torch.stack(found.errors, -1)
-                        errors.setdefault(reading, []).append(row)
-                        drawn.setdefault((reading, found.matrix), []).append(found)
-                for (reading, matrix), several in drawn.items():
-                    estimates = torch.stack([one.estimate for one in several])
-                    parts = bias_and_variance(estimates, several[0].exact)
-                    keys = about | {"d_r": d_r, "matrix": matrix}
-                    bias.setdefault(reading, []).append((keys, torch.stack(parts, -1)))
-        return {
-            reading: {
-                "attention_errors": of_prompts(errors[reading], EntryErrors),
-                "attention_bias": of_prompts(bias[reading], BiasVariance),
-            }
-            for reading in errors
-        }
+    def attention_errors(self, job: Job, epoch: int) -> dict[Hashable, dict[str, pd.DataFrame]]:
+        """The two tables that ``steps.attention_errors`` writes, for each ``Reading``."""
+        path = self._layer(job["setting"], job["variant"], epoch)
+        found = measure(job, data_path(self._folder, job["setting"]), path, read_both)
+        names = "attention_errors", "attention_bias"
+        return {reading: dict(zip(names, two, strict=True)) for reading, two in found.items()}
 
     def _layer(self, setting: str, variant: str, epoch: int) -> Path:
         """A file such as ``steps.pretrain`` writes after so many epochs."""
