@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from icl_contrastive.config.multiverse import (
     space_of,
     universe_experiment,
 )
-from icl_contrastive.multiverse.design import design, pair_counts
+from icl_contrastive.multiverse.design import design
 from icl_contrastive.multiverse.space import (
     ANALYZED,
     TRAINED,
@@ -126,6 +127,11 @@ def test_an_initialization_is_a_law_and_a_factor(value: Value, law: Any) -> None
 
 
 # Which of it is trained
+
+
+def pair_counts(universes: list[dict[str, Value]]) -> Counter[Any]:
+    """How often each pair of values of two decisions is met."""
+    return Counter(pair for one in universes for pair in combinations(one.items(), 2))
 
 
 def test_the_default_design_meets_every_pair_about_equally_often() -> None:

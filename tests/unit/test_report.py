@@ -427,7 +427,10 @@ def test_claims_are_shown_with_word_and_sign(page: str) -> None:
         "whatever the layers have learned, holds to rounding. In the 10 exploratory runs that this "
         "page shows, 0 are reproduced and 1 contradicted."
     ) in shown
-    assert "Measure or criterion of 1 claim were changed after a run had shown its results" in shown
+    assert (
+        "1 claim had the measure or the criterion changed after a run had shown its results"
+        in shown
+    )
     assert "other reading of the paper’s section 3.1, 0 are reproduced, in a run" in shown
     assert "0.94 0.90 to 0.98 ✓ Reproduced 0.70 ○ Inconclusive 0.80 Figure 5 right" in shown
     assert "0.0010, corrected 0.040; of the opposite, corrected 0.030" in shown

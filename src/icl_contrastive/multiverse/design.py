@@ -8,7 +8,7 @@ has been trained is lost when its size is raised, or when a value is added to a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import ceil
 from typing import Literal
@@ -83,8 +83,3 @@ class _Chosen:
 
 def _pairs(choices: Choices) -> Iterator[Pair]:
     return combinations(choices.items(), 2)
-
-
-def pair_counts(universes: Sequence[Mapping[str, Value]]) -> Counter[Pair]:
-    """How often each pair of values of two decisions is met."""
-    return Counter(pair for one in universes for pair in _pairs(one))
