@@ -45,7 +45,8 @@ use rule pretraining_table as learning_curves with:
         **table_needs,
 
 
-# Tables whose rows are those of the parts, one after the other.
+# Tables whose rows are those of the parts, one after the other: results/tables/approximation.csv, say,
+# by the rule approximation_table.
 parts = {
     "equivalence": expand("results/equivalence/{cell}.csv", cell=experiment.cells),
     "approximation": expand(
