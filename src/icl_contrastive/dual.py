@@ -85,7 +85,7 @@ class DualProblem:
         )
 
     def outer(self, value: Tensor, features: Tensor) -> Tensor:
-        """value ⊗ features / D': (..., d) and (..., m) → (..., d, m)."""
+        """value ⊗ features / D', a term of Eq. 4 and 10: (..., d) and (..., m) → (..., d, m)."""
         return value[..., :, None] * features[..., None, :] / self.normalizer[..., None, None]
 
     def attraction(self, weight: Tensor, labels: Tensor, samples: slice, eta: float) -> Tensor:

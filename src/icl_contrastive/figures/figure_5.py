@@ -115,7 +115,7 @@ def _signed(value: float) -> str:
 
 
 def _regularized(group: Config) -> Column:
-    """Both forms over the same α: blue and solid below 0, red and dashed above."""
+    """Left: both forms over the same α, blue and solid below 0, red and dashed above."""
     forms = (("eq15", "Eq. 15 (circles)"), ("eq14", "Eq. 14 (diamonds)"))
     alphas = sorted({cell["model"]["alpha"] for form, _ in forms for cell in group[form]})
     looks: dict[float, dict[str, Any]] = {0.0: _BASE_LINE}
@@ -145,7 +145,7 @@ _AUGMENTED_PANELS = ("values augmented", "only keys augmented", "other models")
 
 
 def _augmented(group: Config) -> Column:
-    """With an augmentation of the values, or of the keys alone; and models of the user's own."""
+    """Center: values augmented, or keys alone; and models of the user's own."""
     variants = [build_variant(cell["model"]) for cell in group["variants"]]
     names = _unique([one.label for one in variants], group["variants"])
     curves = []
@@ -188,7 +188,7 @@ def _mathtext(label: str) -> str:
 
 
 def _negative(group: Config) -> Column:
-    """A panel and hue for each k, a line for each β, section 5.5's form and Eq. 18's."""
+    """Right: a panel and hue for each k, a line for each β, section 5.5's form and Eq. 18's."""
     cells = sorted(
         group["variants"],
         key=lambda cell: [

@@ -73,7 +73,7 @@ class Variant:
         return True
 
     def initial_weight(self, problem: DualProblem) -> Tensor:
-        """W_0 of the reference model, shape (..., d, m): v_{N+1} φ(k_{N+1})ᵀ / D'."""
+        """W_0 of the reference model (Eq. 12), shape (..., d, m): v_{N+1} φ(k_{N+1})ᵀ / D'."""
         return problem.outer(problem.query_value, problem.query_key_features)
 
     @property
