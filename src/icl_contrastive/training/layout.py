@@ -46,7 +46,7 @@ class Stacks(NamedTuple):
 
 
 class Mix(NamedTuple):
-    """``attention.Mixing`` in the precision of training."""
+    """``mixing.Mixing`` in the precision of training."""
 
     gain: Array
     offset: Array

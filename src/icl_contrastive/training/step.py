@@ -4,7 +4,8 @@ Only the query's column of Eq. 1 is trained on. With the scores' tilted means t_
 
     ∂s_i/∂k_i = t_i − k_i        ∂s_i/∂q = t_i − q,
 
-and normalization to unit norm takes the gradient through (I − k̂ k̂ᵀ)/‖k‖ (section 3.1).
+and normalization to unit norm takes the gradient through (I − k̂ k̂ᵀ)/‖k‖ (section 3.1). Eq. 18
+takes Σ_i a_i r_ij off c_j, with r by ranks, which are constants of differentiation (``Mixing``).
 """
 
 from __future__ import annotations
