@@ -10,7 +10,15 @@ import numba
 import numpy as np
 import pytest
 
-from icl_contrastive.training.simd import exp, lanes, load, store
+from icl_contrastive.training.simd import (
+    IS_X86,
+    exp,
+    flush_subnormals,
+    lanes,
+    load,
+    restore,
+    store,
+)
 
 
 class Exponential(NamedTuple):
@@ -93,3 +101,18 @@ def test_low_arguments_stop_near_the_smallest_normal_number(e: Exponential) -> N
 
 def test_nan_stays_nan(e: Exponential) -> None:
     assert np.isnan(e.apply([1.0, np.nan, 2.0, -np.nan])).tolist() == [False, True, False, True]
+
+
+@pytest.mark.skipif(not IS_X86, reason="other processors do not mind subnormal numbers")
+def test_subnormal_numbers_are_zero_until_it_is_undone() -> None:
+    @numba.njit
+    def halves(x: np.ndarray, out: np.ndarray) -> None:
+        before = flush_subnormals()
+        out[0] = x[0] / 2
+        restore(before)
+        out[1] = x[0] / 2
+
+    out = np.ones(2, np.float32)
+    halves(np.full(1, np.finfo(np.float32).tiny), out)
+    assert out[0] == 0
+    assert out[1] == np.finfo(np.float32).tiny / 2

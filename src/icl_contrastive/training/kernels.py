@@ -25,6 +25,7 @@ from icl_contrastive.training.tiles import (
     exp_tile,
     fma_tiles,
     load_tile,
+    raise_columns,
     splat_tile,
     store_tile,
     subtract_tiles,
@@ -116,24 +117,37 @@ def sum_exponentials(n: int, kernel: Kernel, work: Workspace, tilt: bool) -> Non
 
 
 @jit
+def raise_shifts(row: int, kernel: Kernel, work: Workspace) -> None:
+    """Set ``work.shift`` to the largest exponents of a tile of tokens."""
+    (d, rows), m, width = work.sums.shape, kernel.omega_t.shape[1], kernel.lanes
+    largest = work.exponentials
+    for part in range(TILE):
+        store(largest, part * kernel.block, splat(-work.one / work.zero))  # −∞
+    for f in range(0, m, TILE * width):
+        e = load_tile(kernel.log_weight, f, 0, width)
+        for c in range(d):
+            omega = load_tile(kernel.omega_t, c * m + f, 0, width)
+            e = fma_tiles(splat_tile(work.sums, c * rows + row, 1), omega, e)
+        raise_columns(largest, 0, kernel.block, e)
+    for part in range(TILE):
+        work.shift[row + part] = largest[part, 0]
+        for lane in range(1, width):
+            work.shift[row + part] = max(work.shift[row + part], largest[part, lane])
+
+
+@jit
 def shift_exponents(n: int, kernel: Kernel, work: Workspace) -> bool:
     """Choose ``work.shift``: 0 where it is safe, else the largest exponent; whether all are 0."""
-    omega, buffer, safe = kernel.omega_t, work.exponentials, True
-    for i in range(n):
-        work.shift[i] = 0
-        if kernel.longest * math.sqrt(work.norm[i]) <= SAFE:
-            continue
-        safe = False
-        largest = -np.inf
-        for start in range(0, omega.shape[1], kernel.block):
-            for f in range(kernel.block):
-                buffer[0, f] = kernel.log_weight[start + f]
-            for c in range(work.sums.shape[0]):
-                for f in range(kernel.block):
-                    buffer[0, f] += work.sums[c, i] * omega[c, start + f]
-            for f in range(kernel.block):
-                largest = max(largest, buffer[0, f])
-        work.shift[i] = largest
+    safe = True
+    for row in range(0, n, TILE):
+        here = True
+        for i in range(row, min(row + TILE, n)):
+            here &= kernel.longest * math.sqrt(work.norm[i]) <= SAFE
+        for i in range(row, row + TILE):
+            work.shift[i] = 0
+        if not here:
+            raise_shifts(row, kernel, work)
+        safe &= here
     return safe
 
 

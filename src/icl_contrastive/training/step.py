@@ -25,9 +25,11 @@ from icl_contrastive.training.simd import (
     add,
     divide,
     exp,
+    flush_subnormals,
     fma,
     load,
     multiply,
+    restore,
     splat,
     store,
     subtract,
@@ -263,7 +265,7 @@ def train_prompts(
 
     The rates are those of a step by the sum of a batch's gradients; the last batch may be smaller.
     """
-    squares = 0.0
+    squares, mode = 0.0, flush_subnormals()
     for p in range(tokens.shape[0]):
         forward(tokens[p], weights, kernel, mix, targets.shape[1], work, True)
         squares += squared_error(targets[p], kernel.lanes, work)
@@ -277,6 +279,7 @@ def train_prompts(
             take_step(weights.query, kernel.lanes, gradients.query, step)
             take_step(weights.key, kernel.lanes, gradients.key, step)
             take_step(weights.value, kernel.lanes, gradients.value, step)
+    restore(mode)
     return squares / tokens.shape[0]
 
 
@@ -285,8 +288,9 @@ def evaluate(
     weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, tokens: Array, targets: Array
 ) -> Any:
     """Mean squared error over prompts."""
-    squares = 0.0
+    squares, mode = 0.0, flush_subnormals()
     for p in range(tokens.shape[0]):
         forward(tokens[p], weights, kernel, mix, targets.shape[1], work, False)
         squares += squared_error(targets[p], kernel.lanes, work)
+    restore(mode)
     return squares / tokens.shape[0]

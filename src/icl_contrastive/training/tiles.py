@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -129,23 +130,38 @@ def exp_tile(typing_context: Any, x: Any) -> Any:
     return x(x), _each(exp_code)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def add_columns(typing_context: Any, array: Any, index: Any, row_stride: Any, tile: Any) -> Any:
-    """Add the sum of each row's vectors to the vector at index + row · row_stride."""
+def _gather_columns(gather: Callable[[Any, Any, Any], Any], meaning: str) -> Any:
+    """A function that gathers each row of a tile in the vector at index + row · row_stride."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        index, stride = (
-            context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2)
-        )
-        entries = _unpack(builder, args[3])
-        for row in range(TILE):
-            place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
-            pointer = pointer_code(context, builder, signature.args[0], args[0], place)
-            first, second, third, last = entries[row * TILE : (row + 1) * TILE]
-            rest = builder.fadd(builder.fadd(first, second), builder.fadd(third, last))
-            width = array.dtype.bitwidth // 8
-            before = builder.load(pointer, align=width)
-            builder.store(builder.fadd(before, rest), pointer, align=width)
-        return context.get_dummy_value()
+    def function(typing_context: Any, array: Any, index: Any, row_stride: Any, tile: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            index, stride = (
+                context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2)
+            )
+            entries, width = _unpack(builder, args[3]), array.dtype.bitwidth // 8
+            for row in range(TILE):
+                place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
+                pointer = pointer_code(context, builder, signature.args[0], args[0], place)
+                first, second, third, last = entries[row * TILE : (row + 1) * TILE]
+                rest = gather(builder, gather(builder, first, second), gather(builder, third, last))
+                before = builder.load(pointer, align=width)
+                builder.store(gather(builder, before, rest), pointer, align=width)
+            return context.get_dummy_value()
 
-    return types.void(array, index, row_stride, tile), generate
+        return types.void(array, index, row_stride, tile), generate
+
+    function.__doc__ = meaning
+    return intrinsic(function)
+
+
+def _largest(builder: Any, x: Any, y: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", x, y), x, y)
+
+
+add_columns = _gather_columns(
+    lambda builder, x, y: builder.fadd(x, y),
+    "Add the sum of each row's vectors to one of an array.",
+)
+raise_columns = _gather_columns(
+    _largest, "Raise a vector of an array to each row's largest, lane by lane."
+)
