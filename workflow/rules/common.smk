@@ -310,9 +310,11 @@ def packages(wildcards, input):
 
 
 def universe_code(wildcards):
-    """Source files of the models that universes train, and of their family if it is the user's own."""
-    models = {one.model["model"] for named in cells_of(experiment).values() for one in named}
-    families = own_code(experiment.config["features"]["family"])
+    """Source files of the models that universes train, and of the families that are the user's own."""
+    trained = [one for named in cells_of(experiment).values() for one in named]
+    shared = experiment.config["features"]["family"]
+    families = own_code(shared, *(one.features.get("family", shared) for one in trained))
+    models = {one.model["model"] for one in trained}
     return sorted({path for model in models for path in code(f"variants.{model}")} | {*families})
 
 

@@ -156,6 +156,7 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
 
 
 def _cells(experiment: Experiment) -> Iterator[str]:
+    models: dict[str, dict[str, Any]] = {}
     for setting, entries in experiment.config["multiverse"]["settings"].items():
         yield from check_setting(experiment, "multiverse.settings", setting)
         for name, points in entries.items():
@@ -170,15 +171,31 @@ def _cells(experiment: Experiment) -> Iterator[str]:
             for point in unknown:
                 yield f"{key}.{point}: no key of variants.{name}; must be {one_of(grid, point)}"
             if not unknown and setting in experiment.settings:
-                yield from _points(key, {**entry, **points}, experiment.settings[setting])
+                several = expand(name, {**entry, **points})
+                yield from _points(key, several, experiment.settings[setting])
+                yield from _names(key, several, models)
 
 
-def _points(key: str, entry: Mapping[str, Any], setting: Mapping[str, Any]) -> Iterator[str]:
-    for one in expand(key, entry):
+def _points(key: str, several: list[NamedVariant], setting: Mapping[str, Any]) -> Iterator[str]:
+    for one in several:
         try:
             build_variant(one.model).check(setting["demonstrations"])
         except ValueError as error:
             yield f"{key}.{error}"
+
+
+def _names(
+    key: str, several: list[NamedVariant], models: dict[str, dict[str, Any]]
+) -> Iterator[str]:
+    """A name must stand for one model, in whatever setting; ``models`` has those so far."""
+    for one in several:
+        other = models.setdefault(one.name, one.model)
+        if other != one.model:
+            differs = {key: value for key, value in other.items() if one.model.get(key) != value}
+            yield (
+                f"{key}: {one.name!r} is the name of another variant too, with {show(differs)}; "
+                "names must differ (values of a list are part of the name, to 6 digits)"
+            )
 
 
 def _values(decisions: Mapping[str, Any]) -> Iterator[str]:
@@ -187,11 +204,20 @@ def _values(decisions: Mapping[str, Any]) -> Iterator[str]:
         for value in every:
             if every.count(value) > 1:
                 yield f"{key}: {show(value)} is there twice, in values or added; must be once"
-            if name == "initialization" and read_initialization(value) is None:
-                yield (
-                    f"{key}.values: {show(value)} is not allowed; must be uniform, normal or "
-                    "standard_normal, or one of them with a factor, such as uniform x 0.2"
-                )
+        if name == "initialization":
+            yield from _initializations(key, every)
+
+
+def _initializations(key: str, values: list[Any]) -> Iterator[str]:
+    first: dict[tuple[str, float], Any] = {}
+    for value in values:
+        if (found := read_initialization(value)) is None:
+            yield (
+                f"{key}.values: {show(value)} is not allowed; must be uniform, normal or "
+                "standard_normal, or one of them with a factor above 0, such as uniform x 0.2"
+            )
+        elif (other := first.setdefault(found, value)) != value:
+            yield f"{key}: {show(value)} is the same as {show(other)}; must be once"
 
 
 def _rules(rules: list[Mapping[str, Any]], space: Space) -> Iterator[str]:

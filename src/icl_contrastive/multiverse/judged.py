@@ -47,7 +47,7 @@ class Judged:
 
     @property
     def default(self) -> str:
-        """The name of the universe that the experiment itself is in."""
+        """The name of the universe of first values."""
         return universe_name(self.space.trained.default | self.space.analyzed.default)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ ABOUT = {
 }
 """What is decided, in words."""
 
-_INITIALIZATION = re.compile(r"(uniform|normal|standard_normal)(?: x (\d+(?:\.\d+)?))?")
+_INITIALIZATION = re.compile(r"(uniform|normal|standard_normal)(?: x (\d+(?:\.\d+)?))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Space:
 
     @property
     def default(self) -> dict[str, Value]:
-        """The universe that the experiment itself is in."""
+        """The universe of first values, which is the experiment's own unless that was changed."""
         return {name: decision.default for name, decision in self.decisions.items()}
 
     @property
@@ -161,7 +162,8 @@ def changes(choices: Choices, default: Choices) -> dict[str, Value]:
 def read_initialization(value: Value) -> tuple[str, float] | None:
     """The law of the initial weights and the factor on them of, say, ``uniform x 0.2``.
 
-    None for text that says neither.
+    None for text that says neither, or a factor that is no finite number above 0.
     """
     found = _INITIALIZATION.fullmatch(str(value))
-    return (found[1], float(found[2] or 1)) if found else None
+    factor = float(found[2] or 1) if found else 0.0
+    return (found[1], factor) if found and 0 < factor < math.inf else None

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin, get_type_hints
 
 from icl_contrastive.mixing import Mixing
 
@@ -31,8 +33,8 @@ class Variant:
     """
 
     attention: Literal["kernel", "exact"] = "kernel"
-    g1: int = 0
-    g2: int = 0
+    g1: Annotated[int, {"minimum": 0}] = 0
+    g2: Annotated[int, {"minimum": 0}] = 0
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value that a parameter cannot have."""
@@ -45,9 +47,12 @@ class Variant:
                 raise ValueError(f"{name} {value!r}: must be an integer")
             if hint is float and not (number and math.isfinite(value)):
                 raise ValueError(f"{name} {value!r}: must be a number")
-        for name in ("g1", "g2"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)}: must be at least 0")
+        for name, bounds in _bounds(type(self)).items():
+            value = getattr(self, name)
+            if value < bounds.get("minimum", value):
+                raise ValueError(f"{name} {value!r}: must be at least {bounds['minimum']}")
+            if value > bounds.get("maximum", value):
+                raise ValueError(f"{name} {value!r}: must be at most {bounds['maximum']}")
 
     def check(self, n_demonstrations: int) -> None:
         """Raises ValueError if so many demonstrations are too few for the variant."""
@@ -94,6 +99,16 @@ class Variant:
         carries, for variants that have one.
         """
         return problem.attraction(weight, problem.values, samples, eta)
+
+
+def _bounds(kind: type[Variant]) -> dict[str, Mapping[str, float]]:
+    """What the annotations of its parameters say about them, the schema's ``minimum`` among it."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        name: ChainMap(*hint.__metadata__)
+        for name, hint in hints.items()
+        if hasattr(hint, "__metadata__")
+    }
 
 
 def in_words(value: object) -> str:
