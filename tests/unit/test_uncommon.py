@@ -6,12 +6,24 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from icl_contrastive.config import ConfigError, read_experiment
+from icl_contrastive.artifacts.tables import read_table
+from icl_contrastive.command import Config
+from icl_contrastive.config import FIGURES, ConfigError, read_experiment
+from icl_contrastive.figures import multiverse, multiverse_curves, multiverse_decisions
+from icl_contrastive.report.universes import read_multiverse
 from icl_contrastive.variants import build_variant
 
+from . import universes
+from .universes import write_universes
+
+UNTESTED = dict.fromkeys(("ours", "interval_low", "interval_high", "p_value"), np.nan) | {
+    "verdict": "not tested",
+    "effects": "[]",
+}
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -84,3 +96,28 @@ def test_a_variant_keeps_to_its_own_bounds(model: dict[str, Any], says: str) -> 
     """The schema's, which a library call does not pass."""
     with pytest.raises(ValueError, match=says):
         build_variant(model)
+
+
+# A multiverse with little in it
+
+
+@pytest.mark.parametrize("decided", [True, False], ids=["decided", "no claim"])
+def test_a_multiverse_of_one_universe_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decided: bool
+) -> None:
+    """One value for each decision; or none of the claims' variants."""
+    config = copy.deepcopy(CONFIG)
+    only = {"normalization": CONFIG["multiverse"]["decisions"]["normalization"]}
+    only["normalization"] = only["normalization"] | {"values": ["unit"]}
+    config["multiverse"] |= {"decisions": only, "size": 1, "exclude": []}
+    if not decided:
+        monkeypatch.setattr(universes, "_judged", lambda *_: UNTESTED)
+    write_universes(read_experiment(config, SCHEMA), tmp_path)
+    for figure in (multiverse, multiverse_curves, multiverse_decisions):
+        names = FIGURES[figure.__name__.rpartition(".")[2]].tables
+        tables = {name: read_table(name, tmp_path / f"{name}.csv") for name in names}
+        figure.draw(Config(), **tables)
+        figure.caption_numbers(Config(), **tables)
+    page = read_multiverse(tmp_path)
+    assert page is not None
+    assert (page.total, bool(page.claims)) == (1, decided)

@@ -16,6 +16,7 @@ from icl_contrastive.figures.universes import (
     Choices,
     color_of,
     decided_claims,
+    draw_no_claim,
     label,
     read_choices,
     read_values,
@@ -34,6 +35,8 @@ def draw(
 ) -> Figure:
     """Claims by trained universes, as read off by default; below, a dot for each decision."""
     choices, claims, rows = read_choices(universes), decided_claims(multiverse), multiverse.rows
+    if not claims:
+        return draw_no_claim()
     keys = zip(rows["universe"], rows["id"], strict=True)
     verdicts: Verdicts = dict(zip(keys, rows["verdict"], strict=True))
     columns = _columns(universes, verdicts, claims)
@@ -115,7 +118,7 @@ def _draw_decisions(
             axes.plot(having, [len(labels)] * len(having), "o", color=color, markersize=3.2)
             labels.append(f"{decision}: {value}" if index == 0 else value)
         axes.axhline(len(labels) - 0.5, color=style.GREY, linewidth=0.4)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(labels)) - 0.5, -0.5)
     axes.set_yticks(range(len(labels)), labels, fontsize=6)
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[:].set_visible(False)

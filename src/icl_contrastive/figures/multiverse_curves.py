@@ -18,6 +18,7 @@ from icl_contrastive.figures.command import main
 from icl_contrastive.figures.universes import (
     LOOKS,
     color_of,
+    draw_no_claim,
     label,
     read_choices,
     read_values,
@@ -36,9 +37,11 @@ def draw(
     choices = read_choices(universes)
     decisions = read_values(multiverse_decisions)
     claims = _claims_with_numbers(multiverse)
+    if not claims:
+        return draw_no_claim()
     rows = math.ceil(len(claims) / _COLUMNS)
     heights = _heights(decisions)
-    dots = _VALUE * (heights[-1][-1] + _GAP)
+    dots = _VALUE * _depth(heights)
     height = rows * (_CURVE + dots + 0.4) + 0.13 * len(decisions)
     figure = Figure(figsize=(style.PAGE_WIDTH, height), layout="constrained")
     ratios = [_CURVE, dots] * rows
@@ -58,7 +61,8 @@ def draw(
         row, column = divmod(place, _COLUMNS)
         grid[2 * row, column].axis("off")
         grid[2 * row + 1, column].axis("off")
-    _draw_legend(figure, decisions)
+    if decisions:
+        _draw_legend(figure, decisions)
     return figure
 
 
@@ -94,6 +98,11 @@ def _heights(decisions: dict[str, list[str]]) -> list[list[float]]:
     return heights
 
 
+def _depth(heights: list[list[float]]) -> float:
+    """Of all dots; there are none where each decision has one value."""
+    return (heights[-1][-1] if heights else 0.0) + _GAP
+
+
 def _draw_dots(
     axes: Axes,
     universes: list[dict[str, str]],
@@ -105,7 +114,7 @@ def _draw_dots(
         for index, (value, row) in enumerate(zip(values, rows, strict=True)):
             having = [x for x, one in enumerate(universes) if one[decision] == value]
             axes.plot(having, [row] * len(having), ".", color=color_of(index), markersize=1.1)
-    axes.set_ylim(heights[-1][-1] + _GAP, -_GAP)
+    axes.set_ylim(_depth(heights), -_GAP)
     axes.set_yticks([])
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[:].set_visible(False)

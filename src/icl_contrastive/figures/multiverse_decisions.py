@@ -11,7 +11,7 @@ from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.command import main
-from icl_contrastive.figures.universes import label
+from icl_contrastive.figures.universes import draw_no_claim, label
 from icl_contrastive.figures.wording import Numbers, percent
 
 _PANELS = {"alone": "alone", "total": "with interactions"}
@@ -22,6 +22,8 @@ _DARK = 0.45  # shares above it carry white figures
 def draw(config: Config, multiverse_decisions: Table) -> Figure:
     """Claims by decisions, the share in percent, darker for more."""
     grids = {share: _grid(multiverse_decisions, share) for share in _PANELS}
+    if grids["alone"].empty:
+        return draw_no_claim()
     claims, decisions = grids["alone"].index, grids["alone"].columns
     height = _ROW * len(claims) + 0.95
     figure = Figure(figsize=(style.PAGE_WIDTH, height), layout="constrained")

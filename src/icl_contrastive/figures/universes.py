@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from matplotlib.figure import Figure
+
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.figures import style
 
@@ -61,3 +63,11 @@ def decided_claims(multiverse: Table) -> list[str]:
     """The claims that are tested in some universe, in the order of the table."""
     rows = multiverse.rows
     return list(dict.fromkeys(rows.loc[rows["verdict"] != "not tested", "id"]))
+
+
+def draw_no_claim() -> Figure:
+    """What stands for a figure whose claims are none."""
+    figure = Figure(figsize=(style.PAGE_WIDTH, 0.4), layout="constrained")
+    text = "none of the claims has a number in these universes: their variants are others"
+    figure.text(0.5, 0.5, text, ha="center", va="center")
+    return figure
