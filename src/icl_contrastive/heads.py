@@ -12,6 +12,9 @@ from torch import Tensor
 Data = Tensor | npt.ArrayLike
 Mask = Literal["causal"] | Data | None
 
+LARGEST_NORM = 1e15
+"""Of queries and keys, whose squares are among what is drawn, in float32."""
+
 
 class Heads(NamedTuple):
     """Attention heads with the factor on their scores taken into queries and keys.
@@ -63,8 +66,8 @@ def read_heads(
         mask: ``"causal"``, or booleans (..., n, n'), true where a query attends to a key.
         scale: factor on the scores qᵀk, by default 1/√d; 1 for vectors that carry it already.
 
-    Raises ValueError for shapes that do not fit, numbers that are not finite, and masks that are
-    not boolean or leave a query without keys.
+    Raises ValueError for shapes that do not fit, numbers that are complex, not finite or too large,
+    and masks that are not boolean or leave a query without keys.
     """
     q, k = _read("queries", queries), _read("keys", keys)
     v = None if values is None else _read("values", values)
@@ -81,11 +84,21 @@ def read_heads(
     k = _for_all_heads(q, k, "keys")
     v = v if v is None else _for_all_heads(q, v, "values")
     root = scale**0.5
-    return Heads(root * q, root * k, v, _read_mask(mask, q, k), scale)
+    q, k = root * q, root * k
+    for name, tensor in (("queries", q), ("keys", k)):
+        if (norm := float(tensor.norm(dim=-1).max())) > LARGEST_NORM:
+            raise ValueError(
+                f"{name}: a norm of {norm:.3g} is not allowed; must be {LARGEST_NORM:g} at most, "
+                "times the root of the scale"
+            )
+    return Heads(q, k, v, _read_mask(mask, q, k), scale)
 
 
 def _read(name: str, data: Data) -> Tensor:
-    tensor = torch.as_tensor(data).detach().to(torch.float64, copy=True)  # no inference tensor
+    tensor = torch.as_tensor(data)
+    if tensor.is_complex():
+        raise ValueError(f"{name}: {tensor.dtype} must be real")
+    tensor = tensor.detach().to(torch.float64, copy=True)  # no inference tensor
     if tensor.ndim < 2 or 0 in tensor.shape:
         raise ValueError(f"{name}: shape {_shape(tensor)} is not (..., tokens, head size)")
     broken = int((~tensor.isfinite()).sum())

@@ -158,7 +158,7 @@ class Equivalence:
         one_step_error: ‖f(q) − ĥ‖ / ‖ĥ‖ after one gradient step on all tokens attended to.
         epochs_error: the same after N_CL epochs of single-sample steps (A.3).
         own_share: share of ĥ that comes from W_0, the token's own value: a vᵀĥ / ‖ĥ‖². The shares
-            of all tokens sum to 1; one that points away from ĥ has a negative share.
+            of all tokens sum to 1; one that points away from ĥ has a negative share. NaN if ĥ = 0.
         cosine_before: mean of cos(f(k_i), v_i) over the other tokens, for f = W_0 (Theorem 2); NaN
             where there are none, 0 where a token does not attend to itself and W_0 is 0.
         cosine_after: the same after one step.
@@ -212,16 +212,18 @@ def check_equivalence(
 def _compare(head: Heads, epochs: int) -> list[Tensor]:
     """The measures of ``Equivalence`` for one head, (5, T) for each block of T queries."""
     assert head.values is not None  # noqa: S101 - check_equivalence asks for them
+    largest = head.values.abs().max()  # no measure depends on it, and squares keep to their range
+    values = head.values / largest if largest else head.values
     output = scaled_dot_product_attention(
-        head.queries, head.keys, head.values, attn_mask=head.attends, scale=1.0
+        head.queries, head.keys, values, attn_mask=head.attends, scale=1.0
     )
-    n, d = head.values.shape
+    n, d = values.shape
     measures = []
     size = max(1, BLOCK // (n * d))
     for first in range(0, n, size):
         token = torch.arange(first, min(first + size, n), device=output.device)
         problem = softmax_problem(
-            head.queries[token], head.keys, head.values, head.attends[token], token
+            head.queries[token], head.keys, values, head.attends[token], token
         )
         start = problem.initial_coefficients()
         one = descend_softmax(problem, "full_batch", epochs=1)
@@ -231,8 +233,8 @@ def _compare(head: Heads, epochs: int) -> list[Tensor]:
         measures.append(
             torch.stack(
                 [
-                    (one.prediction - output[token]).norm(dim=-1) / norm,
-                    (many.prediction - output[token]).norm(dim=-1) / norm,
+                    _relative((one.prediction - output[token]).norm(dim=-1), norm),
+                    _relative((many.prediction - output[token]).norm(dim=-1), norm),
                     (from_own * output[token]).sum(-1) / norm**2,
                     problem.cosine(start),
                     problem.cosine(one.coefficients),
@@ -240,3 +242,8 @@ def _compare(head: Heads, epochs: int) -> list[Tensor]:
             )
         )
     return measures
+
+
+def _relative(distance: Tensor, norm: Tensor) -> Tensor:
+    """The distance in parts of the norm; no distance is 0 of nothing too."""
+    return torch.where(distance == 0, 0.0, distance / norm)

@@ -141,7 +141,8 @@ def required_features(
                 f"fitted_on: leading axes {fitting.leading}, must be those of the queries, "
                 f"{heads.leading}"
             )
-    compared = list(_families(families, projections))
+    if not (compared := list(_families(families, projections))):
+        raise ValueError("families, projections: must be at least one of each, or None for all")
     rows, squares = [], []
     for head, (judged, known) in enumerate(zip(heads.each(), fitting.each(), strict=True)):
         statistics = Statistics.of(known.keys.cpu(), known.queries.cpu())
@@ -159,11 +160,12 @@ def required_features(
 def _families(
     names: Sequence[str] | None, projections: Sequence[str] | None
 ) -> Iterator[tuple[Family, str]]:
-    for name in names or [name for name, family in FAMILIES.items() if family.unbiased]:
+    every = [name for name, family in FAMILIES.items() if family.unbiased]
+    for name in every if names is None else names:
         family = build_family({"family": name})
         if not family.unbiased:
             raise ValueError(f"families: {name!r} does not estimate the softmax, at any d_r")
-        for projection in projections or family.projections:
+        for projection in family.projections if projections is None else projections:
             yield type(family)(projection), name
 
 
@@ -204,10 +206,11 @@ def _requirement(
     """The columns of ``Requirements.table`` for one head and family."""
     kept = head.attends.any(-1)
     head = head._replace(queries=head.queries[kept], attends=head.attends[kept])
-    attention = (head.queries @ head.keys.mT).masked_fill(~head.attends, -torch.inf).softmax(-1)
+    scores = (head.queries @ head.keys.mT).masked_fill(~head.attends, -torch.inf)
+    attention = scores.softmax(-1)
     some = slice(None, None, -(-attention.numel() // PAIRS))  # evenly spaced queries
     log_v = _log_error(
-        head._replace(queries=head.queries[some]), attention[some], family, statistics
+        head._replace(queries=head.queries[some]), scores[some], family, statistics
     )  # (queries,)
     log_d_r = float(np.median(log_v)) - 2 * math.log(tolerance)
     within_reach = log_d_r <= math.log(most)
@@ -229,8 +232,9 @@ def _requirement(
     }
 
 
-def _log_error(head: Heads, attention: Tensor, family: Family, statistics: Statistics) -> Array:
+def _log_error(head: Heads, scores: Tensor, family: Family, statistics: Statistics) -> Array:
     """log d_r E‖ô − o‖² / ‖o‖² of each query to first order, (n,)."""
+    attention = scores.softmax(-1)
     shape = (*attention.shape, head.keys.shape[-1])
     k = np.broadcast_to(head.keys.cpu().numpy(), shape)
     q = np.broadcast_to(head.queries.cpu().numpy()[:, None], shape)
@@ -241,14 +245,25 @@ def _log_error(head: Heads, attention: Tensor, family: Family, statistics: Stati
     if log_mse is None:
         raise ValueError(f"families: {family!r} has no closed form of its error")
     log_s = torch.from_numpy(log_mse + math.log(d_r)).to(attention)
+    # The largest weight a may be all there is: then 1 − a is known by the sum of the others alone,
+    # and o − v is (1 − a) (o' − v), with o' the output of the others.
+    top = attention.argmax(-1, keepdim=True)
+    log_others = scores.scatter(-1, top, -torch.inf) - scores.logsumexp(-1, keepdim=True)
+    log_rest = log_others.logsumexp(-1, keepdim=True)  # log (1 − a)
+    others = (log_others - log_rest).exp().nan_to_num()  # all 0 where there are none
     if head.values is None:
         size = (attention**2).sum(-1, keepdim=True)
-        distance = 1 - 2 * attention + size  # of the unit vector of i from a
+        distance = (1 - attention) ** 2 + (size - attention**2)  # of the unit vector of i from a
+        from_others = 1 + (others**2).sum(-1, keepdim=True)
     else:
         output = attention @ head.values
         size = (output**2).sum(-1, keepdim=True)
-        distance = torch.cdist(output, head.values) ** 2
-    terms = 2 * attention.log() + log_s + distance.clamp(min=0).log()
+        exact = "donot_use_mm_for_euclid_dist"
+        distance = torch.cdist(output, head.values, compute_mode=exact) ** 2
+        of_others = others @ head.values - head.values[top[:, 0]]
+        from_others = (of_others**2).sum(-1, keepdim=True)
+    log_distance = distance.log().scatter(-1, top, 2 * log_rest + from_others.log())
+    terms = 2 * scores.log_softmax(-1) + log_s + log_distance
     return np.asarray((terms.logsumexp(-1) - size[:, 0].log()).cpu().numpy())
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
+from icl_contrastive import check_equivalence, required_features
 from icl_contrastive.artifacts.tables import read_table
 from icl_contrastive.command import Config
 from icl_contrastive.config import FIGURES, ConfigError, read_experiment
@@ -121,3 +124,76 @@ def test_a_multiverse_of_one_universe_is_drawn(
     page = read_multiverse(tmp_path)
     assert page is not None
     assert (page.total, bool(page.claims)) == (1, decided)
+
+
+# Heads of extreme size
+
+Rows = list[list[Decimal]]
+
+
+def product(a: list[Decimal], b: list[Decimal]) -> Decimal:
+    return sum((x * y for x, y in zip(a, b, strict=True)), Decimal(0))
+
+
+def squared_error_of_one_feature(query: list[Decimal], keys: Rows, values: Rows) -> Decimal:
+    """E‖ô − o‖² / ‖o‖² of positive features to first order, Σ aᵢ² (e^‖q + kᵢ‖² − 1) ‖vᵢ − o‖²."""
+    weights = [product(query, key).exp() for key in keys]
+    a = [weight / sum(weights) for weight in weights]
+    output = [product(a, list(column)) for column in zip(*values, strict=True)]
+    error = Decimal(0)
+    for share, key, value in zip(a, keys, values, strict=True):
+        pair = [x + y for x, y in zip(query, key, strict=True)]
+        distance = [x - y for x, y in zip(value, output, strict=True)]
+        variance = product(pair, pair).exp() - 1
+        error += share**2 * variance * product(distance, distance)
+    return error / product(output, output)
+
+
+@pytest.mark.parametrize("factor", [1, 5, 10])
+@pytest.mark.parametrize("with_values", [True, False])
+def test_predicted_features_are_right_where_one_key_has_all_the_weight(
+    factor: float, with_values: bool
+) -> None:
+    """Of it, 1 − a is 0 in float64; it is a logarithm, by a second computation of 400 digits."""
+    heads = np.random.default_rng(0).standard_normal((3, 6, 4)) * [[[factor]], [[factor]], [[1]]]
+    queries, keys, values = heads
+    found = required_features(
+        queries,
+        keys,
+        values=values if with_values else None,
+        scale=1,
+        families=["positive"],
+        projections=["independent"],
+        draws=2,
+        most=64,
+    ).rows[0]["log10_predicted"]
+    with localcontext() as context:
+        context.prec = 400
+        q, k, v = ([[Decimal(float(x)) for x in row] for row in one[1::2]] for one in heads)
+        v = v if with_values else [[Decimal(i == j) for j in range(3)] for i in range(3)]
+        errors = sorted(squared_error_of_one_feature(query, k, v) for query in q)
+        expected = float(errors[1].log10()) + 2  # a tolerance of 0.1
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [0, 1e-310, 1e300])
+def test_an_equivalence_is_a_number_whatever_the_size_of_the_values(size: float) -> None:
+    heads = torch.randn(3, 2, 5, 4, generator=torch.Generator().manual_seed(0)).double()
+    found = check_equivalence(heads[0], heads[1], size * heads[2], mask="causal")
+    assert found.one_step_error.max() < 1e-14
+    assert found.epochs_error.max() < 1e-14
+
+
+def test_what_heads_cannot_be_is_refused() -> None:
+    one = np.ones((4, 2))
+    for queries, says in [
+        (one + 1j, "queries: torch.complex128 must be real"),
+        (1e200 * one, r"queries: a norm of inf is not allowed; must be 1e\+15 at most"),
+        (1e20 * one, r"queries: a norm of 1\.19e\+20 is not allowed"),
+    ]:
+        with pytest.raises(ValueError, match=says):
+            check_equivalence(queries, one, one)
+        with pytest.raises(ValueError, match=says):
+            required_features(queries, one)
+    with pytest.raises(ValueError, match="families, projections: must be at least one of each"):
+        required_features(one, one, families=[])
