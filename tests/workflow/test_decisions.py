@@ -1,7 +1,9 @@
-"""The smallest pipeline runs to its end for every value of every decision, two by two."""
+"""Every decision's values go through the smallest pipeline, and every two through its steps."""
 
 from __future__ import annotations
 
+import importlib
+from argparse import Namespace
 from collections.abc import Iterator
 from itertools import combinations, product
 from pathlib import Path
@@ -11,6 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from icl_contrastive.command import read_config
+from icl_contrastive.config import jobs, read_experiment
 from icl_contrastive.features import FAMILIES
 
 from ..project import ROOT, Project
@@ -71,7 +75,11 @@ def covering(decisions: dict[str, list[Any]]) -> Iterator[Row]:
         yield best
 
 
-ROWS = list(covering(DECISIONS))
+PAIRS = list(covering(DECISIONS))
+VALUES: list[Row] = [
+    {name: values[number % len(values)] for name, values in DECISIONS.items()}
+    for number in range(max(map(len, DECISIONS.values())))
+]
 
 
 def config(row: Row, family: str, variant: Row) -> Row:
@@ -110,21 +118,57 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_family_and_kind_of_model_has_a_row() -> None:
-    assert len(ROWS) >= max(len(VARIANTS), len(TRAINABLE) + 1)
+    assert len(PAIRS) >= max(len(VARIANTS), len(TRAINABLE) + 1)
 
 
-@pytest.mark.parametrize("number", range(len(ROWS)))
+def chosen(number: int, row: Row) -> Row:
+    """A row with the family and the kind of model whose turn it is."""
+    families = [OWN, *TRAINABLE]
+    return config(row, families[number % len(families)], VARIANTS[number % len(VARIANTS)])
+
+
+@pytest.mark.parametrize("number", range(len(VALUES)))
 def test_the_smallest_pipeline_ends(sources: Path, number: int) -> None:
-    project = Project(sources)
-    families = [*TRAINABLE, OWN]
-    chosen = config(
-        ROWS[number], families[number % len(families)], VARIANTS[number % len(VARIANTS)]
-    )
-    (sources / "config.yaml").write_text(yaml.safe_dump(chosen), encoding="utf-8")
+    text = yaml.safe_dump(chosen(number, VALUES[number]))
+    (sources / "config.yaml").write_text(text, encoding="utf-8")
     results = sources / f"of_{number}"
     (results / "wide.py").parent.mkdir()
     (results / "wide.py").write_text(WIDE, encoding="utf-8")
-    project.make("--directory", results)
+    Project(sources).make("--directory", results)
     equivalence = pd.read_csv(results / "results/tables/equivalence.csv")
     assert equivalence.loc[equivalence["exact"], "relative_error"].max() < 1e-10
     assert len(pd.read_csv(results / "results/tables/claims.csv")) > 30
+
+
+@pytest.mark.parametrize("number", range(len(PAIRS)))
+def test_every_two_decisions_go_through_the_steps(
+    sources: Path, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The steps that decisions meet in, as the rules call them; the others see numbers only."""
+    monkeypatch.syspath_prepend(sources)
+    experiment = read_experiment(chosen(number, PAIRS[number]), SCHEMA)
+
+    def run(step: str, job: jobs.Job, **paths: Any) -> None:
+        module = importlib.import_module(f"icl_contrastive.steps.{step}")
+        module.main(Namespace(code=[], **paths), read_config(jobs.as_json(job)))
+
+    data, plain, longer, x, y = (tmp_path / f"{name}.safetensors" for name in "dplxy")
+    trained = {"plain": plain, "other": tmp_path / "o.safetensors"}
+    layer = {"data": data, "pretrained": plain}
+    run("data", jobs.data(experiment, "small"), output=data)
+    for name, path in trained.items():
+        job = jobs.pretrain(experiment, "small", name)
+        run("pretrain", job, inputs=[data], output=path, device="cpu")
+        job = jobs.equivalence(experiment, "small", name)
+        run("equivalence", job, data=data, pretrained=path, table=x, trajectory=y)
+        rows = pd.read_csv(x)
+        assert rows.loc[rows["exact"], "relative_error"].max() < 1e-10
+    run("approximation", jobs.approximation(experiment, "small"), **layer, errors=x, matrices=y)
+    run("attention_errors", jobs.attention_errors(experiment, "small"), **layer, errors=x, bias=y)
+    job = jobs.controls(experiment, "small")
+    run("controls", job, data=data, pretrained=[plain], controls=x, solutions=y)
+    job = jobs.long_training(experiment, "small")
+    run("pretrain", job, inputs=[data, plain], output=longer, device="cpu")
+    job = jobs.training_length(experiment, "small")
+    run("training_length", job, data=data, pretrained=longer, output=x)
+    assert not pd.read_csv(x).empty
