@@ -7,10 +7,9 @@ import shutil
 import signal
 
 import pytest
-from filelock import FileLock
 from hypothesis import settings
 
-from .project import ROOT, SMOKE, Project
+from .project import ROOT, SMALL_MULTIVERSE, SMOKE, Project, made_once
 
 # A shell may have started the tests in the background, where Ctrl-C is ignored, also by what they
 # start.
@@ -33,20 +32,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    """The project with a finished run of the smoke configuration; whoever edits it, restores it.
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project with a finished run of the smoke configuration; whoever edits it, restores it."""
+    return finished(tmp_path_factory, "smoke", *SMOKE)
 
-    Processes that share the tests share that run, too: each has a copy of its own.
-    """
-    mine = tmp_path_factory.mktemp("smoke") / "a project"
-    if worker_id == "master":
-        Project.copy(mine).make(*SMOKE)
-        return Project(mine)
-    made = tmp_path_factory.getbasetemp().parent / "smoke"
-    with FileLock(made.with_suffix(".lock")):
-        if not made.exists():
-            unfinished = Project.copy(made.with_suffix(".unfinished"))
-            unfinished.make(*SMOKE)
-            unfinished.root.rename(made)
+
+@pytest.fixture(scope="session")
+def multiverse(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same with a finished run of a small multiverse."""
+    return finished(tmp_path_factory, "multiverse", *SMALL_MULTIVERSE, "--", "multiverse")
+
+
+def finished(factory: pytest.TempPathFactory, name: str, *arguments: str) -> Project:
+    """A copy of a finished run."""
+    made = made_once(factory, name, lambda root: Project.copy(root).make(*arguments))
+    mine = factory.mktemp(name) / "a project"
     shutil.copytree(made, mine)
     return Project(mine)

@@ -8,16 +8,20 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+from filelock import FileLock
 
 from icl_contrastive.config import FIGURES
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("Snakefile", "config.yaml", "workflow", "src")
 SMOKE = ("--configfile", "workflow/smoke.yaml")
+SMALL_MULTIVERSE = (*SMOKE, str(ROOT / "tests/small_multiverse.yaml"))
 NOTHING = "Nothing to be done"
 FIGURE_TABLES = {name: one.tables for name, one in FIGURES.items() if one.keys is not None}
 """What each figure of the config is drawn from."""
@@ -29,6 +33,18 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that all processes which share the tests make once, and that none may change."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared {name}"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from ..project import ROOT, SMOKE, Project
+from ..project import ROOT, SMALL_MULTIVERSE, SMOKE, Project
 from .run import Run, same_artifacts
 from .slurm import Slurm
 
@@ -35,61 +35,72 @@ def minutes(limit: str) -> int:
     return 60 * (24 * int(days or 0) + hours) + some
 
 
-def test_the_whole_pipeline_runs_there_with_what_it_declares(
-    smoke: Project, project: Project, slurm: Slurm, runs: list[Run]
-) -> None:
-    jobs = declared(project)
-    assert len(jobs) == 62
-    arguments = [*QUICK, "--set-resources", "pretrain_longer:gpu=1"]
-    runs.append(Run(project, "slurm", *arguments, environment=slurm.environment))
-    runs[0].succeed()
+OF_EVERY_RULE = (
+    *("figure_8", "results/tables/diagram.csv", "results/training_length/n31.csv"),
+    *("results/approximation/n31.csv", "results/attention_errors/n31.csv"),
+    *("results/families/n31.csv", "results/controls/n31.csv"),
+)
+"""Targets that take every rule of the whole at least once."""
 
-    ids = [external for attempts in runs[0].submitted().values() for external in attempts]
-    assert len(ids) == 5  # two of cells, two of checkpoints, one of settings
+
+def of(run: Run, slurm: Slurm) -> list[dict[str, str]]:
+    """What Slurm knows of the jobs of a run, each of which has ended well on its one CPU."""
+    ids = [external for attempts in run.submitted().values() for external in attempts]
     there = [job for job in slurm.jobs() if job["JobId"] in ids]
     assert len(there) == len(ids)
     for job in there:
-        assert job["JobState"] == "COMPLETED"
-        assert job["NumCPUs"] == "1"
+        assert (job["JobState"], job["NumCPUs"]) == ("COMPLETED", "1")
+    return there
+
+
+def ask_for(there: list[dict[str, str]], jobs: list[dict[str, str]]) -> None:
+    """Assert that the cluster's jobs have what the workflow's declare, one after another."""
+    for job in there:
         assert job["MinMemoryNode"].removesuffix("M") in {one["mem_mb"] for one in jobs}
-    assert [job["TresPerJob"] for job in there if "TresPerJob" in job] == 2 * ["gres:gpu:1"]
-    # The jobs of a group follow one another.
     limits = sum(minutes(job["TimeLimit"]) for job in there)
     assert limits == sum(int(job["runtime"]) for job in jobs)
 
+
+def test_every_rule_runs_there_with_what_it_declares(
+    smoke: Project, project: Project, slurm: Slurm, runs: list[Run]
+) -> None:
+    jobs = declared(project, "--", *OF_EVERY_RULE)
+    groups = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())["groups"]
+    assert {job["rule"] for job in jobs} == {
+        rule for rule in groups if not re.search("ablation|network|heads|universe", rule)
+    }
+    arguments = [*QUICK, "--set-resources", "pretrain_longer:gpu=1", "--", *OF_EVERY_RULE]
+    runs.append(Run(project, "slurm", *arguments, environment=slurm.environment))
+    runs[0].succeed()
+
+    there = of(runs[0], slurm)
+    assert len(there) == 3  # of cells, of checkpoints, of settings
+    ask_for(there, jobs)
+    assert [job["TresPerJob"] for job in there if "TresPerJob" in job] == ["gres:gpu:1"]
     ended = {job["JobId"]: job for job in slurm.finished()}
     for job in there:
         log = ended[job["JobId"]]
         assert log["JobState"] == "COMPLETED"
         assert log["Tres"].startswith(f"cpu=1,mem={job['MinMemoryNode']},node=1")
-
-    assert same_artifacts(project, smoke) == set(smoke.artifacts())
+    made = {name.removeprefix("results/") for name in OF_EVERY_RULE[1:]}
+    assert same_artifacts(project, smoke) >= made | {"figures/figure_8.pdf"}
 
 
 def test_the_multiverse_runs_there_a_universe_to_a_job(
-    project: Project, slurm: Slurm, runs: list[Run], tmp_path: Path
+    multiverse: Project, project: Project, slurm: Slurm, runs: list[Run]
 ) -> None:
     """Training and judging in one; the best universe again, which is known once all are judged."""
-    here = Project.copy(tmp_path / "here")
-    for one in (project, here):
-        (one.root / "two.yaml").write_text("multiverse: {size: 2}", encoding="utf-8")
-    target = (*SMOKE, "two.yaml", "--", "multiverse")
-    runs.append(Run(project, "slurm", *QUICK, *target, environment=slurm.environment))
+    made = (multiverse.root / "results/multiverse").rglob("*.csv")
+    targets = [path.relative_to(multiverse.root) for path in made if path.parent.name != "verdicts"]
+    jobs = declared(project, SMALL_MULTIVERSE[-1], "--", *targets)
+    assert len(jobs) == 2 * len(targets) == 8
+    target = (*QUICK, *SMALL_MULTIVERSE, "--", "results/multiverse/verdicts/fresh.csv")
+    runs.append(Run(project, "slurm", *target, environment=slurm.environment))
     runs[0].succeed()
-    ids = [external for attempts in runs[0].submitted().values() for external in attempts]
-    there = [job for job in slurm.jobs() if job["JobId"] in ids]
-    assert len(there) == len(ids) == 3
-    made = (project.root / "results/multiverse").rglob("*.csv")
-    targets = [path.relative_to(project.root) for path in made if path.parent.name != "verdicts"]
-    jobs = declared(here, "two.yaml", "--", *targets)
-    assert len(jobs) == 2 * len(targets) == 6
-    for job in there:
-        assert (job["JobState"], job["NumCPUs"]) == ("COMPLETED", "1")
-        assert job["MinMemoryNode"].removesuffix("M") in {one["mem_mb"] for one in jobs}
-    limits = sum(minutes(job["TimeLimit"]) for job in there)
-    assert limits == sum(int(job["runtime"]) for job in jobs)
-    here.make(*target)
-    assert project.artifacts() == here.artifacts()
+    there = of(runs[0], slurm)
+    assert len(there) == len(targets)
+    ask_for(there, jobs)
+    assert len(same_artifacts(project, multiverse)) == 2 * len(targets) + 3
 
 
 FAULTS = """

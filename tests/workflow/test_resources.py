@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project.copy(tmp_path_factory.mktemp("resources") / "project")
 
 
+@cache
 def declared(project: Project, *arguments: str) -> pd.DataFrame:
     """Threads and resources of every job, by its benchmark file."""
     printed = project.make(
@@ -195,14 +197,14 @@ def test_larger_experiments_ask_for_more(
     assert {name for name in more if getattr(after, name) > getattr(before, name)} == more
 
 
-def test_every_job_of_the_workflow_is_weighed(project: Project) -> None:
+def test_every_job_of_the_workflow_is_weighed(smoke: Project) -> None:
     """Before a run, by what the rules ask for."""
-    asked = declared(project)["mem_mb"].astype(int)
-    merged, smoke = (
+    asked = declared(smoke)["mem_mb"].astype(int)
+    merged, over = (
         yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
         for name in ("config.yaml", SMOKE[1])
     )
-    update_config(merged, smoke)
+    update_config(merged, over)
     weighed = [need.mem_mb for _, need in estimates.every_job(experiment(merged))]
     assert set(weighed) == set(asked)
 
