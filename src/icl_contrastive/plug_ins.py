@@ -32,7 +32,7 @@ def load_plug_in(name: str, base: type[T]) -> type[T]:
 
     Nothing but the import of that module is run.
 
-    Raises PlugInError.
+    Raises PlugInError, for one that lacks what ``base`` leaves to it too.
     """
     if plug_in_module(name) is None:
         raise PlugInError(f"{name!r} is not of the form module:Class")
@@ -48,6 +48,11 @@ def load_plug_in(name: str, base: type[T]) -> type[T]:
         ) from error
     except AttributeError:
         found = None
+    except Exception as error:  # the module is anyone's
+        why = f"{type(error).__name__}: {error}"
+        raise PlugInError(f"the module of {name!r} cannot be imported ({why})") from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise PlugInError(f"{name!r} is not a class derived from {base.__module__}.{base.__name__}")
+    if lacking := sorted(getattr(found, "__abstractmethods__", ())):
+        raise PlugInError(f"{name!r} lacks {', '.join(lacking)}")
     return found

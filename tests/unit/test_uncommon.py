@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from icl_contrastive import check_equivalence, required_features
 from icl_contrastive.artifacts.tables import read_table
 from icl_contrastive.command import Config
 from icl_contrastive.config import FIGURES, ConfigError, read_experiment
+from icl_contrastive.features import Family, build_family
 from icl_contrastive.figures import multiverse, multiverse_curves, multiverse_decisions
 from icl_contrastive.report.universes import read_multiverse
 from icl_contrastive.variants import build_variant
@@ -197,3 +199,71 @@ def test_what_heads_cannot_be_is_refused() -> None:
             required_features(queries, one)
     with pytest.raises(ValueError, match="families, projections: must be at least one of each"):
         required_features(one, one, families=[])
+
+
+# Random features of the user's own
+
+OWN = """
+import numpy as np
+from icl_contrastive.features import ExponentialFamily
+class Own(ExponentialFamily):
+    def sample(self, rng, d, d_r, statistics):
+        omega, log_weight = rng.standard_normal((d_r, d)), np.zeros(d_r)
+        return RETURNED
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        ("None", "Own.sample: NoneType must be a dict of arrays"),
+        ("{'omega': omega}", r"Own.sample: log_weight: missing; must be of shape \(8,\)"),
+        (
+            "{'omega': omega.T, 'log_weight': log_weight}",
+            r"Own.sample: omega: shape \(3, 8\); must be of shape \(8, 3\)",
+        ),
+        (
+            "{'omega': omega[1:], 'log_weight': log_weight[1:]}",
+            r"Own.sample: omega: shape \(7, 3\); must be of shape \(8, 3\)",
+        ),
+        ("{'omega': omega, 'log_weight': log_weight - np.inf}", "log_weight: not finite"),
+        ("{'omega': 1e300 * omega, 'log_weight': log_weight}", "omega: not finite in float32"),
+    ],
+)
+def test_what_a_family_draws_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returned: str, says: str
+) -> None:
+    """One feature too few would have been trained with as if it were as many as the config says."""
+    family = own_family(tmp_path, monkeypatch, OWN.replace("RETURNED", returned))
+    with pytest.raises(ValueError, match=says):
+        family().draw(np.random.default_rng(0), 3, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x = (", r"the module of '.*' cannot be imported \(SyntaxError: '\(' was never closed"),
+        ("1 / 0", r"the module of '.*' cannot be imported \(ZeroDivisionError: division by zero"),
+        (
+            "from icl_contrastive import Family\nclass Own(Family): ...",
+            "lacks feature_map",
+        ),
+        (
+            OWN + "    def __init__(self): ...",
+            r"family: '.*:Own' must take a projection or None \(Own.__init__\(\) takes 1",
+        ),
+    ],
+)
+def test_a_module_of_one_s_own_that_is_no_family_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        own_family(tmp_path, monkeypatch, text)()
+
+
+def own_family(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Callable[[], Family]:
+    """How to make that of a module in the folder, which no other test has imported."""
+    name = f"own_{abs(hash(text))}"
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    return lambda: build_family({"family": f"{name}:Own"})

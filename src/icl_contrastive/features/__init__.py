@@ -53,4 +53,7 @@ def build_family(features: Mapping[str, Any]) -> Family:
         )
     if family is None:
         family = load_plug_in(name, Family)  # type: ignore[type-abstract]
-    return family(features.get("projection"))
+    try:
+        return family(features.get("projection"))
+    except TypeError as error:
+        raise ValueError(f"family: {name!r} must take a projection or None ({error})") from error

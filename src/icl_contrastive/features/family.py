@@ -138,11 +138,27 @@ class Family(ABC):
         """The arrays of one random map, as ``feature_map`` takes them, in float32.
 
         Every user of a draw, in whatever precision it computes, sees the same float32 numbers.
-        Raises ValueError for a d_r that the family does not have or statistics that it lacks.
+        Raises ValueError for a d_r that the family does not have, statistics that it lacks, and
+        arrays that are none, are not finite or have other shapes than ``shapes``.
         """
         self.dimension(d, d_r)
         arrays = self.sample(rng, d, d_r, statistics)
-        return {name: array.astype(np.float32) for name, array in arrays.items()}
+        if not isinstance(arrays, Mapping):
+            raise ValueError(f"{self!r}.sample: {type(arrays).__name__} must be a dict of arrays")
+        with np.errstate(over="ignore"):  # what is too large is told below
+            drawn = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+        for name, shape in self.shapes(d, d_r).items():
+            if name not in drawn or drawn[name].shape != shape:
+                found = f"shape {drawn[name].shape}" if name in drawn else "missing"
+                raise ValueError(f"{self!r}.sample: {name}: {found}; must be of shape {shape}")
+        for name, array in drawn.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{self!r}.sample: {name}: not finite in float32")
+        return drawn
+
+    def shapes(self, d: int, d_r: int) -> dict[str, tuple[int, ...]]:
+        """Shapes that arrays must have, as far as they are known."""
+        return {}
 
     @abstractmethod
     def sample(
@@ -176,6 +192,9 @@ class Family(ABC):
 
 class ExponentialFamily(Family):
     """A family of ``ExponentialFeatures``: what it draws is ``omega`` and ``log_weight``."""
+
+    def shapes(self, d: int, d_r: int) -> dict[str, tuple[int, ...]]:
+        return {"omega": (d_r, d), "log_weight": (d_r,)}
 
     def feature_map(self, arrays: Mapping[str, Tensor]) -> FeatureMap:
         return ExponentialFeatures(arrays["omega"], arrays["log_weight"])
