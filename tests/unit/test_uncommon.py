@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -267,3 +268,21 @@ def own_family(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Call
     (folder / f"{name}.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(folder)
     return lambda: build_family({"family": f"{name}:Own"})
+
+
+# What newcomers see first
+
+
+def test_the_readme_says_what_happens_with_the_next_python() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    newest = max(map(int, re.findall(r"Python :: 3\.(\d+)", project)))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"With Python 3.{newest + 1}, some of the locked packages" in readme
+
+
+def test_make_smoke_prints_little() -> None:
+    """No rules and reasons, which are hundreds of lines."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^smoke:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert recipe is not None
+    assert "--quiet host reason rules" in recipe[1]
