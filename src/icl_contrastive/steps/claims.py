@@ -6,12 +6,11 @@ import argparse
 import logging
 from typing import Any
 
-import yaml
-
 from icl_contrastive.artifacts.files import load_table, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY, columns_of
-from icl_contrastive.claims import ClaimError, Evidence, evaluate, read_claims
-from icl_contrastive.command import StepError, run_step
+from icl_contrastive.claims import Evidence, evaluate
+from icl_contrastive.command import run_step
+from icl_contrastive.steps.claim_list import read_claim_list
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +20,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
 
     ``config["tables"]`` names the tables in their order.
     """
-    entries = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
-    try:
-        settings, claims = read_claims(entries)
-    except ClaimError as error:
-        raise StepError(f"{arguments.claims}: {error}") from error
+    settings, claims = read_claim_list(arguments.claims)
     paths = zip(config["tables"], arguments.tables, strict=True)
     tables = {name: load_table(path, columns_of(name)) for name, path in paths}
     others = {

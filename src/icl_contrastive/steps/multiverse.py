@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.claims import Claim, Settings, read_claims
+from icl_contrastive.claims import Claim, Settings
 from icl_contrastive.command import run_step
 from icl_contrastive.multiverse.explained import explain
 from icl_contrastive.multiverse.flips import in_words, smallest_flips
@@ -22,6 +21,7 @@ from icl_contrastive.multiverse.judge import FAILED, HOLDS, UNTESTED
 from icl_contrastive.multiverse.judged import Judged
 from icl_contrastive.multiverse.numbers import Numbers
 from icl_contrastive.multiverse.space import changes
+from icl_contrastive.steps.claim_list import read_claim_list
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def flips(judged: Judged) -> Rows:
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write one table of universes, and four of what they say."""
-    settings, listed = read_claims(yaml.safe_load(arguments.claims.read_text(encoding="utf-8")))
+    settings, listed = read_claim_list(arguments.claims)
     claims = {claim.id: claim for claim in listed}
     judged = Judged.read(arguments.judged, config)
     how = judged, claims, settings, config["seed"]

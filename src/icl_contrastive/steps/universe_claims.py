@@ -12,13 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from icl_contrastive.analysis.estimates import BiasVariance, EntryErrors
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.claims import Claim, ClaimError, read_claims
-from icl_contrastive.command import StepError, run_step
+from icl_contrastive.claims import Claim
+from icl_contrastive.command import run_step
 from icl_contrastive.multiverse.evidence import (
     UniverseEvidence,
     median_errors,
@@ -26,6 +25,7 @@ from icl_contrastive.multiverse.evidence import (
 )
 from icl_contrastive.multiverse.judge import OF_EVERY_PROMPT, judge, judged
 from icl_contrastive.multiverse.space import universe_name
+from icl_contrastive.steps.claim_list import read_claim_list
 from icl_contrastive.steps.readings import Reading
 from icl_contrastive.steps.universe_tables import Universe
 
@@ -95,11 +95,7 @@ class Readings:
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write universe, trained, id, ours, its interval, p_value, verdict and effects."""
-    entries = yaml.safe_load(arguments.claims.read_text(encoding="utf-8"))
-    try:
-        settings, claims = read_claims(entries)
-    except ClaimError as error:
-        raise StepError(f"{arguments.claims}: {error}") from error
+    settings, claims = read_claim_list(arguments.claims)
     rows = []
     with TemporaryDirectory() as folder:
         universe = Universe(arguments.trained, Path(folder))
