@@ -33,12 +33,18 @@ def listed_claims() -> dict[str, Claim]:
     return {claim.id: claim for claim in claims if claim.kind != "identity"}
 
 
+def job(experiment: Experiment) -> dict[str, Any]:
+    """Of the steps that make tables, as these read it: JSON keeps no order of keys."""
+    read: dict[str, Any] = json.loads(jobs.as_json(jobs.multiverse(experiment)))
+    return read
+
+
 def write_judged(experiment: Experiment, path: Path, seed: int = 0) -> Judged:
     """The verdicts of all universes, in which decisions move each claim's number by fixed amounts.
 
     The first claim is tested nowhere; the second universe's trainings failed for some claims.
     """
-    rng, config = np.random.default_rng(seed), jobs.multiverse(experiment)
+    rng, config = np.random.default_rng(seed), job(experiment)
     claims = listed_claims()
     rows: list[dict[str, Any]] = []
     moves = {
@@ -49,7 +55,8 @@ def write_judged(experiment: Experiment, path: Path, seed: int = 0) -> Judged:
         }
         for name in claims
     }
-    for number, (trained, choices) in enumerate(config["universes"].items()):
+    for number, choices in enumerate(config["universes"]):
+        trained = universe_name(choices)
         for after in list_analyses(experiment):
             whole = choices | after
             noise = rng.normal(0, 0.3, RUNS)
@@ -67,7 +74,7 @@ def write_judged(experiment: Experiment, path: Path, seed: int = 0) -> Judged:
 
 def write_universes(experiment: Experiment, folder: Path) -> Judged:
     """All tables of the multiverse, from verdicts that lie beside them."""
-    config, judged = jobs.multiverse(experiment), folder / "all.csv"
+    config, judged = job(experiment), folder / "all.csv"
     read = write_judged(experiment, judged)
     write_judged(experiment, folder / "fresh.csv", seed=1)
     paths = {name: folder / f"{name}.csv" for name in multiverse.TABLES}

@@ -185,7 +185,8 @@ def multiverse(experiment: Experiment) -> Job:
     return {
         "seed": experiment.config["seed"],
         "space": _pick(section, "decisions", "exclude"),
-        "universes": list_universes(experiment),
+        "order": list(section["decisions"]),
+        "universes": list(list_universes(experiment).values()),
         "confirmed": section["confirmed"],
     }
 

@@ -32,17 +32,18 @@ class Judged:
 
     @classmethod
     def read(cls, path: Path, config: Mapping[str, Any]) -> Judged:
-        """The table of a config with ``space`` and the trained ``universes``."""
+        """The table of a config with ``space``, the ``order`` of decisions, and ``universes``."""
         rows = load_table(path, ["universe", "trained", "id", *NUMBERS, "verdict", "effects"])
         for name in NUMBERS:
             rows[name] = pd.to_numeric(rows[name])
-        space = Space.of(config["space"])
+        space = Space.of(config["space"]).part(config["order"])
         universes, trained = {}, {}
-        for one, choices in config["universes"].items():
+        for choices in config["universes"]:
             for analysis in space.analyzed.universes():
-                whole = choices | analysis
-                name = universe_name(whole)
-                universes[name], trained[name] = whole, one
+                decided = choices | analysis
+                name = universe_name(decided)
+                universes[name] = {one: decided[one] for one in space.decisions}
+                trained[name] = universe_name(choices)
         return cls(space, universes, trained, rows)
 
     @property

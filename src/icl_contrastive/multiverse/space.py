@@ -112,20 +112,19 @@ class Space:
         return cls(decisions, tuple(rules))
 
     def part(self, names: Iterable[str]) -> Space:
-        """The same of some of the decisions; of the others the default is taken."""
-        wanted = set(names)
-        kept = {name: one for name, one in self.decisions.items() if name in wanted}
+        """The same of some of the decisions, in their order; of others the default is taken."""
+        kept = {name: self.decisions[name] for name in names if name in self.decisions}
         return Space(kept, self.rules)
 
     @property
     def trained(self) -> Space:
         """What is decided before training."""
-        return self.part(TRAINED)
+        return self.part(name for name in self.decisions if name in TRAINED)
 
     @property
     def analyzed(self) -> Space:
         """What is decided after it."""
-        return self.part(ANALYZED)
+        return self.part(name for name in self.decisions if name in ANALYZED)
 
     @property
     def default(self) -> dict[str, Value]:
