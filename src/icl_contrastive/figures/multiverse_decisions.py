@@ -47,7 +47,7 @@ def _draw_grid(axes: Axes, shares: np.ndarray) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     for (y, x), share in np.ndenumerate(shares):
         ink = "white" if share > _DARK else style.DARK_GREY
-        axes.text(x, y, f"{100 * share:.0f}", color=ink, ha="center", va="center", fontsize=6)
+        axes.text(x, y, f"{round(100 * share)}", color=ink, ha="center", va="center", fontsize=6)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
