@@ -499,7 +499,7 @@ def test_the_readme_s_lines_are_what_the_page_tells(tables: dict[str, Any]) -> N
     assert told is not None
     lines = results_page.universes(told)
     (everywhere, somewhere, nowhere), count = told.counts, len(told.claims)
-    first = f"{count} statements in 28 universes:** {everywhere} hold in all, {somewhere} in some"
+    first = f"{count} claims in 28 universes:** {everywhere} hold in all, {somewhere} in some"
     assert f"{first}, {nowhere} in none." in lines
     assert told.matters is not None
     assert f"matters most is {told.matters[0]}:**" in lines
