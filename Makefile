@@ -54,7 +54,7 @@ check: lint  ## style, types and the fast tests, in two minutes
 	$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow" --hypothesis-profile fast
 
 test: .venv/ready  ## all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/ready  ## speed of pretraining, the pipeline and its graph, into results/benchmarks
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.lock

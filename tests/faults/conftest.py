@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ..project import Project, made_once
+from ..project import Project
 from .running import RUNNING, TARGETS, Folder
 
 
@@ -22,8 +22,8 @@ def no_processes_left() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def whole(smoke: Project, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """An undisturbed run of the targets, equal to that of everything; nobody changes it."""
-    made = made_once(tmp_path_factory, "whole", lambda root: Folder(smoke, root).make(*TARGETS))
-    folder = Folder(smoke, made)
+    folder = Folder(smoke, tmp_path_factory.mktemp("whole") / "work")
+    folder.make(*TARGETS)
     all_artifacts = smoke.artifacts()
     assert {k: all_artifacts[k] for k in folder.artifacts} == folder.artifacts
     return folder

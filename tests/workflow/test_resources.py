@@ -48,9 +48,10 @@ def test_every_rule_declares_what_it_needs_and_where_it_tells() -> None:
         if "output:" not in rule:
             continue  # a target
         keys = set(re.findall(r"^ +(\w+):", rule, re.MULTILINE))
-        inherited = {"threads"} if rule.startswith("use rule ") else set()
+        inherited = {"threads", "resources"} if rule.startswith("use rule ") else set()
         assert {"threads", "resources", "benchmark", "log"} - inherited <= keys, rule
-        assert re.search(r"resources:\n +\*\*(table_needs|needs\(.+\)),\n", rule), rule
+        if "resources" in keys:
+            assert re.search(r"resources:\n +\*\*(\w+_needs|needs\(.+\)),\n", rule), rule
 
 
 def test_every_job_of_the_smoke_run_got_by_with_what_it_declares(smoke: Project) -> None:
