@@ -17,6 +17,7 @@ from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import Claim, read_claims
 from icl_contrastive.config import Experiment, jobs
 from icl_contrastive.config.multiverse import list_analyses
+from icl_contrastive.multiverse import TABLES
 from icl_contrastive.multiverse.judge import FAILED, HOLDS, UNTESTED
 from icl_contrastive.multiverse.judged import Judged
 from icl_contrastive.multiverse.space import universe_name
@@ -77,7 +78,7 @@ def write_universes(experiment: Experiment, folder: Path) -> Judged:
     config, judged = job(experiment), folder / "all.csv"
     read = write_judged(experiment, judged)
     write_judged(experiment, folder / "fresh.csv", seed=1)
-    paths = {name: folder / f"{name}.csv" for name in multiverse.TABLES}
+    paths = {name: folder / f"{name}.csv" for name in TABLES}
     multiverse.main(argparse.Namespace(judged=judged, claims=CLAIMS, **paths), config)
     best = folder / "best.csv"
     multiverse_best.main(argparse.Namespace(judged=judged, output=best), config)

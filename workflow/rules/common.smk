@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import sys
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from icl_contrastive.config import (
 )
 from icl_contrastive.config.ablations import ablation_paths, list_ablations
 from icl_contrastive.config.multiverse import cells_of, list_universes
+from icl_contrastive.multiverse import TABLES as MULTIVERSE_TABLES
 from icl_contrastive.plug_ins import plug_in_module
 from icl_contrastive.report.numbers import CaptionNumbers
 
@@ -328,13 +329,5 @@ def best_universes():
 
 multiverse_figures = ["multiverse", "multiverse_curves", "multiverse_decisions"]
 multiverse_table_files = expand(
-    "results/tables/{table}.csv",
-    table=[
-        "universes",
-        "multiverse",
-        "multiverse_tests",
-        "multiverse_decisions",
-        "multiverse_flips",
-        "multiverse_joint",
-    ],
+    "results/tables/{table}.csv", table=[*MULTIVERSE_TABLES, "multiverse_joint"]
 )

@@ -68,7 +68,7 @@ if universes:
         wildcard_constraints:
             universe=any_of(universes),
         params:
-            config=config_of(jobs.fresh_universe),
+            config=config_of(partial(jobs.universe, fresh=True)),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
 
     use rule judge_universe as judge_fresh_universe with:
@@ -86,7 +86,7 @@ if universes:
         wildcard_constraints:
             universe=any_of(universes),
         params:
-            config=config_of(jobs.fresh_universe_claims),
+            config=config_of(partial(jobs.universe_claims, fresh=True)),
 
     rule all_verdicts:
         input:

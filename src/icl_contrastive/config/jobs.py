@@ -114,17 +114,8 @@ def heads(experiment: Experiment, name: str) -> Job:
     return {**_pick(experiment.config, "seed"), "network": name, "tolerance": tolerance}
 
 
-def universe(experiment: Experiment, name: str) -> Job:
-    """Of ``steps.universe``."""
-    return _universe(experiment, name, fresh=False)
-
-
-def fresh_universe(experiment: Experiment, name: str) -> Job:
-    """Of ``steps.universe``, on runs of its own."""
-    return _universe(experiment, name, fresh=True)
-
-
-def _universe(experiment: Experiment, name: str, *, fresh: bool) -> Job:
+def universe(experiment: Experiment, name: str, *, fresh: bool = False) -> Job:
+    """Of ``steps.universe``; with ``fresh``, on runs of its own."""
     one = _of_universe(experiment, name, fresh=fresh)
     cells = []
     for cell in one.cells:
@@ -151,17 +142,8 @@ def looked_at(universe: Experiment) -> set[Cell]:
     return {*measured, *(cell for cells in controls for cell in cells)}
 
 
-def universe_claims(experiment: Experiment, name: str) -> Job:
-    """Of ``steps.universe_claims``."""
-    return _universe_claims(experiment, name, fresh=False)
-
-
-def fresh_universe_claims(experiment: Experiment, name: str) -> Job:
-    """Of ``steps.universe_claims``, on runs of its own."""
-    return _universe_claims(experiment, name, fresh=True)
-
-
-def _universe_claims(experiment: Experiment, name: str, *, fresh: bool) -> Job:
+def universe_claims(experiment: Experiment, name: str, *, fresh: bool = False) -> Job:
+    """Of ``steps.universe_claims``, likewise."""
     one = _of_universe(experiment, name, fresh=fresh)
     return {
         "universe": name,

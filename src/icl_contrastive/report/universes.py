@@ -10,18 +10,10 @@ import pandas as pd
 
 from icl_contrastive.artifacts.files import load_table
 from icl_contrastive.figures.wording import number
+from icl_contrastive.multiverse import TABLES
 
 LISTED = 600
 """Universes, at most, that are listed one by one; of more, only those read off by default."""
-
-TABLES = (
-    "universes",
-    "multiverse",
-    "multiverse_tests",
-    "multiverse_decisions",
-    "multiverse_flips",
-    "multiverse_joint",
-)
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ class Multiverse:
 
 def read_multiverse(folder: Path) -> Multiverse | None:
     """From the tables in a folder; None as long as they are not all there."""
-    paths = {name: folder / f"{name}.csv" for name in TABLES}
+    paths = {name: folder / f"{name}.csv" for name in (*TABLES, "multiverse_joint")}
     if not all(path.exists() for path in paths.values()):
         return None
     tables = {name: load_table(path) for name, path in paths.items()}

@@ -14,6 +14,7 @@ from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import Claim, Settings
 from icl_contrastive.command import run_step
+from icl_contrastive.multiverse import TABLES
 from icl_contrastive.multiverse.explained import explain
 from icl_contrastive.multiverse.flips import in_words, smallest_flips
 from icl_contrastive.multiverse.inference import RESAMPLES, joint_test, null_band, signs
@@ -27,15 +28,6 @@ from icl_contrastive.streams import stream
 log = logging.getLogger(__name__)
 
 Rows = Iterator[dict[str, Any]]
-
-TABLES = (
-    "universes",
-    "multiverse",
-    "multiverse_tests",
-    "multiverse_decisions",
-    "multiverse_flips",
-)
-"""What is written, each where the option of its name says."""
 
 
 def universes(judged: Judged) -> Rows:
@@ -143,7 +135,7 @@ def flips(judged: Judged) -> Rows:
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Write one table of universes, and four of what they say."""
+    """Write one table of universes, and four of what they say, where their options say."""
     settings, listed = read_claim_list(arguments.claims)
     claims = {claim.id: claim for claim in listed}
     judged = Judged.read(arguments.judged, config)
