@@ -59,7 +59,7 @@ test: .venv/ready  ## all tests
 bench: .venv/ready  ## speed of pretraining, the pipeline and its graph, into results/benchmarks
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.lock
 	PYTHONPATH=src $(BIN)/python tests/benchmarks/training_speed.py
-	$(BIN)/python tests/benchmarks/pipeline_time.py
+	$(BIN)/python tests/benchmarks/pipeline_time.py $(AGAINST)
 	$(BIN)/python tests/benchmarks/graph_growth.py
 
 lint: .venv/ready  ## style, types and workflow checks
