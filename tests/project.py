@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,6 +37,26 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def environment() -> dict[str, str]:
+    """This process's, without what tells Snakemake or Python more than their arguments."""
+    hidden = ("SNAKEMAKE_PROFILE", "PYTHONPATH")
+    return {key: value for key, value in os.environ.items() if key not in hidden}
+
+
+@cache
+def preloaded() -> subprocess.Popen[str]:
+    """A process with Snakemake loaded, which takes a second that most runs would spend on it."""
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests/preloaded.py")],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(server.communicate)
+    return server
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -68,17 +92,21 @@ class Project:
 
     def snakemake(self, *arguments: str | Path, cores: int = 2) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in the copy; its output, both streams as one, is in ``stdout``."""
-        hidden = ("SNAKEMAKE_PROFILE", "PYTHONPATH")
-        return subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", str(cores), *map(str, arguments)],
-            cwd=self.root,
-            env={key: value for key, value in os.environ.items() if key not in hidden},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        command = ["--cores", str(cores), *map(str, arguments)]
+        server = preloaded()
+        assert server.stdin is not None
+        assert server.stdout is not None
+        with tempfile.NamedTemporaryFile(mode="r", encoding="utf-8") as output:
+            run = {
+                "folder": str(self.root),
+                "arguments": command,
+                "environment": environment(),
+                "output": output.name,
+            }
+            server.stdin.write(json.dumps(run) + "\n")
+            server.stdin.flush()
+            status = int(server.stdout.readline())
+            return subprocess.CompletedProcess(command, status, output.read())
 
     def make(self, *arguments: str | Path, cores: int = 2) -> str:
         """Run Snakemake, which must succeed, and return its output."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -55,17 +56,21 @@ class Folder:
         command += ["--directory", self.root, *SMOKE, *config]
         return Running(self.project.root, [str(part) for part in command], environment or {})
 
-    def run(self, *arguments: str | Path, **options: object) -> Running:
-        """The same until its end."""
-        running = self.start(*arguments, **options)  # type: ignore[arg-type]
-        running.wait()
-        return running
+    def run(
+        self, *arguments: str | Path, config: tuple[str | Path, ...] = (), **surroundings: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """The same until its end; its output, both streams as one, is in ``stdout``."""
+        if surroundings:
+            running = self.start(*arguments, config=config, **surroundings)
+            running.wait()
+            return subprocess.CompletedProcess([], running.process.returncode, running.output)
+        return self.project.snakemake(*arguments, "--directory", self.root, *SMOKE, *config)
 
-    def make(self, *arguments: str | Path, **options: object) -> str:
+    def make(self, *arguments: str | Path, **options: Any) -> str:
         """The same, which must succeed; its output."""
         done = self.run(*arguments, **options)
-        assert done.process.returncode == 0, done.output
-        return done.output
+        assert done.returncode == 0, done.stdout
+        return done.stdout
 
     def outdated(self, *targets: str) -> list[str]:
         """The rules whose jobs would run, in their order."""

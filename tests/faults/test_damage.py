@@ -173,7 +173,7 @@ def test_damage_in_the_middle(finished: Folder, whole: Folder) -> None:
         path = finished.path(artifact)
         damage(path)
         run = finished.run(target)
-        assert run.process.returncode == 1
+        assert run.returncode == 1
         log = "".join(p.read_text("utf-8") for p in finished.path("logs").rglob("*.log"))
         assert f"error: results/{artifact} is damaged (" in log
         assert "delete it and run again to make it anew" in log

@@ -212,8 +212,8 @@ def test_results_without_their_record(finished: Folder, whole: Folder) -> None:
     trained = "pretrained/n31/softmax.safetensors"
     finished.path(trained).unlink()
     run = finished.run(f"results/{trained}", config=(other_seed,))
-    assert run.process.returncode == 1
-    assert "was made with seed = 2023, and the config now says 1; delete it and" in run.output
+    assert run.returncode == 1
+    assert "was made with seed = 2023, and the config now says 1; delete it and" in run.stdout
     finished.make(f"results/{trained}")
     finished.holds_nothing_but(whole)
 
@@ -229,11 +229,11 @@ def test_divergence_in_training(finished: Folder, whole: Folder) -> None:
     run = finished.run(
         "results/equivalence/n31/wild.csv", *TARGETS, "--keep-going", config=(config,)
     )
-    assert run.process.returncode == 1
+    assert run.returncode == 1
     assert re.search(
         r"error: variant wild in setting n31: the training error of run \d is not finite after "
         r"epoch \d; lower the learning rate \(now 1e\+06\)",
-        run.output,
+        run.stdout,
     )
     finished.equals(whole)
 

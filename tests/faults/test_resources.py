@@ -47,8 +47,8 @@ def test_disk_full(fresh: Folder, whole: Folder) -> None:
         for kilobytes in (64, 300):
             mount("-o", f"remount,size={kilobytes}k", fresh.path(""))
             run = fresh.run(*TARGETS)
-            assert run.process.returncode == 1
-            said = run.output + logs(fresh)
+            assert run.returncode == 1
+            said = run.stdout + logs(fresh)
             assert re.search(
                 r"error: results/\S+ cannot be written \(.*No space left on device", said
             )
@@ -70,8 +70,8 @@ def test_a_file_over_the_quota(finished: Folder, whole: Folder) -> None:
     for name in (table, figure):
         finished.path(name).unlink()
     run = finished.run(*whole.targets, wrapper=("bash", "-c", 'ulimit -f 40; exec "$@"', "bash"))
-    assert run.process.returncode == 1
-    said = run.output + logs(finished)
+    assert run.returncode == 1
+    said = run.stdout + logs(finished)
     assert f"error: results/{table} cannot be written (File too large)" in said
     finished.holds_nothing_but(whole)
     assert finished.leftovers == []
@@ -87,15 +87,15 @@ def test_read_only_results(finished: Folder, whole: Folder) -> None:
         mount("-o", "remount,ro,bind", results)
         assert "Nothing to be done" in finished.make("figure_6")
         run = finished.run(*TARGETS)
-        assert run.process.returncode == 1
-        assert "Write-protected output files" in run.output
-        assert "results/figures/figure_8.pdf" in run.output
+        assert run.returncode == 1
+        assert "Write-protected output files" in run.stdout
+        assert "results/figures/figure_8.pdf" in run.stdout
     finished.path("figures/figure_8.pdf").unlink()
     with mounted(results, "--bind", results):
         mount("-o", "remount,ro,bind", results)
         run = finished.run(*TARGETS)
-        assert run.process.returncode == 1
-        assert "Read-only file system" in run.output
+        assert run.returncode == 1
+        assert "Read-only file system" in run.stdout
         assert finished.locks == []
     finished.make(*TARGETS, RESUME)
     finished.equals(whole)

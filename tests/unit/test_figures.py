@@ -335,27 +335,6 @@ def test_ticks_lie_apart_over_a_short_sweep(
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("figure", FIGURES)
-@pytest.mark.slow
-def test_two_runs_write_the_same_bytes(
-    figure: str, tables: dict[str, Path], tmp_path: Path
-) -> None:
-    contents = []
-    for attempt in ("one", "two"):
-        outputs = [tmp_path / attempt / f"{figure}.{suffix}" for suffix in ("pdf", "png")]
-        run(figure, arguments(figure, tables, outputs))
-        contents.append([path.read_bytes() for path in outputs])
-        assert sorted(outputs[0].parent.iterdir()) == sorted(outputs)
-    assert contents[0] == contents[1]
-    pdf, png = contents[0]
-    assert pdf.startswith(b"%PDF")
-    assert b"CreationDate" not in pdf
-    assert png.startswith(b"\x89PNG")
-    # Fonts are TrueType (type 42 is CIDFontType2 in a PDF), none is drawn as type 3.
-    assert b"/CIDFontType2" in pdf
-    assert b"/Type3" not in pdf
-
-
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_the_process(tables: dict[str, Path], tmp_path: Path) -> None:
     """Hash seed, time zone, locale and the user's own matplotlib settings change nothing."""
