@@ -1,6 +1,7 @@
 """Exact and estimated attention and output: what figures 4, 6, 7 and 9 have in common."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,18 +14,8 @@ from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.axes import place
-from icl_contrastive.figures.heatmap import (
-    draw_matrix,
-    draw_scale,
-    positive_scale,
-    signed_scale,
-)
-from icl_contrastive.figures.wording import (
-    Numbers,
-    number,
-    percent,
-    scientific,
-)
+from icl_contrastive.figures.heatmap import draw_matrix, draw_scale, positive_scale, signed_scale
+from icl_contrastive.figures.wording import Numbers, number, percent, scientific
 
 # Inches.
 _LEFT = 0.42
@@ -50,89 +41,95 @@ def read_matrices(matrices: Table, setting: str, name: str) -> tuple[Array, dict
     return Table(rows.path, rows.rows[exact]).matrix(), estimates
 
 
-def draw_pairs(matrices: Table, setting: str, d_r: int) -> Figure:
-    """Attention (a) and output (b): exact, estimated with d_r features, and the difference."""
-    pairs = {}
-    for name in ("attention", "output"):
-        exact, estimates = read_matrices(matrices, setting, name)
-        if d_r not in estimates:
-            raise ArtifactError(
-                f"{matrices.path}: no {name} matrix with d_r = {d_r} for {setting}; "
-                f"there are {list(estimates)}"
-            )
-        pairs[name] = exact, estimates[d_r]
+def _read_pair(config: Config, matrices: Table, name: str) -> tuple[Array, Array]:
+    """The exact matrix, and its estimate with the config's d_r."""
+    setting, d_r = config["setting"], config["d_r"]
+    exact, estimates = read_matrices(matrices, setting, name)
+    if d_r not in estimates:
+        raise ArtifactError(
+            f"{matrices.path}: no {name} matrix with d_r = {d_r} for {setting}; "
+            f"there are {list(estimates)}"
+        )
+    return exact, estimates[d_r]
 
+
+def draw_pairs(config: Config, matrices: Table) -> Figure:
+    """Attention (a) and output (b): exact, estimated with d_r features, and the difference."""
+    pairs = {name: _read_pair(config, matrices, name) for name in ("attention", "output")}
     width = (style.PAGE_WIDTH - _LEFT - _GAP - 2 * (_GAP + _BAR + _BAR_LABELS) - _GAP) / 3
     heights = [_height(exact, width) for exact, _ in pairs.values()]
     top = sum(heights) + len(pairs) * (_TITLE + _BELOW)
     figure = Figure(figsize=(style.PAGE_WIDTH, top))
     for letter, height, (name, pair) in zip("ab", heights, pairs.items(), strict=True):
         bottom = top - _TITLE - height
-        titles = f"({letter}) exact {name}", f"estimated, $d_r = {d_r}$"
-        _draw_pair(figure, bottom, (width, height), name, pair, titles)
+        frame = figure, bottom, (width, height), name
+        exact, estimated = _draw_row(*frame, _LEFT, pair, _scale(name, *pair))
+        difference = pair[1] - pair[0]
+        scale = signed_scale(difference), style.DIFFERENCE_MAP
+        left = _LEFT + 2 * (width + _GAP) + _BAR + _BAR_LABELS + _GAP
+        (apart,) = _draw_row(*frame, left, [difference], scale)
+        exact.set_title(f"({letter}) exact {name}")
+        estimated.set_title(f"estimated, $d_r = {config['d_r']}$")
+        apart.set_title("estimated − exact")
         top = bottom - _BELOW
     return figure
 
 
-def _draw_pair(
+def draw_estimates(config: Config, matrices: Table, name: str) -> Figure:
+    """The exact matrix beside its estimates for growing d_r, all on one color scale."""
+    exact, estimates = read_matrices(matrices, config["setting"], name)
+    panels = [("exact", "softmax", exact)]
+    for d_r, estimate in estimates.items():
+        error = scientific(_squared_error(estimate, exact))
+        panels.append((rf"$d_r = {d_r}$", f"MSE {error}", estimate))
+
+    columns = min(len(panels), _MOST_IN_A_ROW)
+    width = (style.PAGE_WIDTH - _LEFT - columns * _GAP - _BAR - _BAR_LABELS) / max(columns, 4)
+    height = _height(exact, width)
+    title = 2 * _TITLE - 0.06
+    rows = math.ceil(len(panels) / columns)
+    total = rows * (title + height + _BELOW)
+    figure = Figure(figsize=(style.PAGE_WIDTH, total))
+    scale = _scale(name, *(matrix for *_, matrix in panels))
+    for row in range(rows):
+        headings, details, shown = zip(*panels[row * columns : (row + 1) * columns], strict=True)
+        bottom = total - row * (title + height + _BELOW) - title - height
+        drawn = _draw_row(figure, bottom, (width, height), name, _LEFT, shown, scale)
+        for axes, heading, detail in zip(drawn, headings, details, strict=True):
+            axes.set_title(heading, pad=12.0)
+            axes.text(
+                0.5, 1.03, detail, transform=axes.transAxes, ha="center", va="bottom", **style.SMALL
+            )
+    return figure
+
+
+def _draw_row(
     figure: Figure,
     bottom: float,
     size: tuple[float, float],
     name: str,
-    pair: tuple[Array, Array],
-    titles: tuple[str, str],
-) -> None:
-    """One row: two matrices on one color scale, their difference on its own."""
+    left: float,
+    matrices: Sequence[Array],
+    scale: tuple[Normalize, str],
+) -> list[Axes]:
+    """Matrices side by side from the left, on one color scale, which stands at their right.
+
+    Their axes are named, the rows in the first panel of a line alone.
+    """
     width, height = size
-    left = _LEFT
-    scale, colors = _scale(name, *pair)
-    for title, matrix in zip(titles, pair, strict=True):
+    drawn = []
+    for matrix in matrices:
         axes = place(figure, left, bottom, width, height)
-        image = draw_matrix(axes, matrix, scale, colors)
-        axes.set_title(title)
-        _label(axes, name, first=left == _LEFT)
+        image = draw_matrix(axes, matrix, *scale)
+        axes.set_xlabel("query token $j$" if name == "attention" else "token $j$")
+        if left == _LEFT:
+            axes.set_ylabel("key token $i$" if name == "attention" else "coordinate")
+        else:
+            axes.tick_params(labelleft=False)
+        drawn.append(axes)
         left += width + _GAP
     draw_scale(place(figure, left, bottom, _BAR, height), image)
-    left += _BAR + _BAR_LABELS + _GAP
-    exact, estimate = pair
-    axes = place(figure, left, bottom, width, height)
-    difference = estimate - exact
-    image = draw_matrix(axes, difference, signed_scale(difference), style.DIFFERENCE_MAP)
-    axes.set_title("estimated − exact")
-    _label(axes, name, first=False)
-    draw_scale(place(figure, left + width + _GAP, bottom, _BAR, height), image)
-
-
-def draw_estimates(matrices: Table, setting: str, name: str) -> Figure:
-    """The exact matrix beside its estimates for growing d_r, all on one color scale."""
-    exact, estimates = read_matrices(matrices, setting, name)
-    panels = [("exact", "softmax", exact)]
-    for d_r, estimate in estimates.items():
-        error = scientific(float(np.mean((estimate - exact) ** 2)))
-        panels.append((rf"$d_r = {d_r}$", f"MSE {error}", estimate))
-
-    columns = min(len(panels), _MOST_IN_A_ROW)
-    rows = math.ceil(len(panels) / columns)
-    width = (style.PAGE_WIDTH - _LEFT - columns * _GAP - _BAR - _BAR_LABELS) / max(columns, 4)
-    height = _height(exact, width)
-    title = 2 * _TITLE - 0.06
-    total = rows * (title + height + _BELOW)
-    figure = Figure(figsize=(style.PAGE_WIDTH, total))
-    scale, colors = _scale(name, *(matrix for *_, matrix in panels))
-    for index, (heading, detail, matrix) in enumerate(panels):
-        row, column = divmod(index, columns)
-        bottom = total - row * (title + height + _BELOW) - title - height
-        axes = place(figure, _LEFT + column * (width + _GAP), bottom, width, height)
-        image = draw_matrix(axes, matrix, scale, colors)
-        axes.set_title(heading, pad=12.0)
-        axes.text(
-            0.5, 1.03, detail, transform=axes.transAxes, ha="center", va="bottom", **style.SMALL
-        )
-        _label(axes, name, first=column == 0)
-        if column == columns - 1 or index == len(panels) - 1:
-            left = _LEFT + (column + 1) * (width + _GAP)
-            draw_scale(place(figure, left, bottom, _BAR, height), image)
-    return figure
+    return drawn
 
 
 def _height(matrix: Array, width: float) -> float:
@@ -146,21 +143,15 @@ def _scale(name: str, *matrices: Array) -> tuple[Normalize, str]:
     return signed_scale(*matrices), style.SIGNED_MAP
 
 
-def _label(axes: Axes, name: str, first: bool) -> None:
-    """Name the axes, the rows only in the first panel of a line."""
-    axes.set_xlabel("query token $j$" if name == "attention" else "token $j$")
-    if first:
-        axes.set_ylabel("key token $i$" if name == "attention" else "coordinate")
-    else:
-        axes.tick_params(labelleft=False)
+def _squared_error(estimate: Array, exact: Array) -> float:
+    return float(np.mean((estimate - exact) ** 2))
 
 
 def pair_numbers(config: Config, matrices: Table) -> Numbers:
     """For captions: errors of the estimates with d_r features, and of the largest entry."""
     numbers: Numbers = {"d_r": str(config["d_r"])}
     for name in ("attention", "output"):
-        exact, estimates = read_matrices(matrices, config["setting"], name)
-        estimate = estimates[config["d_r"]]
+        exact, estimate = _read_pair(config, matrices, name)
         error = np.abs(estimate - exact)
         top = exact.argmax()
         numbers |= {
@@ -176,7 +167,7 @@ def pair_numbers(config: Config, matrices: Table) -> Numbers:
 def estimate_numbers(config: Config, matrices: Table, name: str) -> Numbers:
     """For captions: the matrix's size, its errors by d_r, and whether they fall."""
     exact, estimates = read_matrices(matrices, config["setting"], name)
-    errors = {d_r: float(np.mean((one - exact) ** 2)) for d_r, one in estimates.items()}
+    errors = {d_r: _squared_error(one, exact) for d_r, one in estimates.items()}
     curve = list(errors.values())
     falls = all(after < before for before, after in pairwise(curve))
     trend = "falls at every step" if falls else "does not fall at every step"

@@ -9,19 +9,16 @@ from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures.command import main
 from icl_contrastive.figures.comparison import draw_pairs, pair_numbers
-from icl_contrastive.figures.wording import Numbers
 
 KEYS = ("setting", "d_r")
 
 
 def draw(config: Config, matrices: Table) -> Figure:
     """Two rows, attention and output, of three matrices each."""
-    return draw_pairs(matrices, config["setting"], config["d_r"])
+    return draw_pairs(config, matrices)
 
 
-def caption_numbers(config: Config, matrices: Table) -> Numbers:
-    """Errors of both matrices."""
-    return pair_numbers(config, matrices)
+caption_numbers = pair_numbers
 
 
 if __name__ == "__main__":
