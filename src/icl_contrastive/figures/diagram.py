@@ -13,6 +13,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.figures import style
+from icl_contrastive.figures.axes import place
 from icl_contrastive.figures.heatmap import positive_scale, signed_scale
 
 Point = tuple[float, float]
@@ -85,17 +86,7 @@ class Canvas:
 
     def panel(self, box: Box, title: str, color: str) -> None:
         """A tinted area that groups what is drawn on it."""
-        self._axes.add_patch(
-            FancyBboxPatch(
-                (box.left + 0.06, box.bottom + 0.06),
-                box.width - 0.12,
-                box.height - 0.12,
-                boxstyle="round,pad=0.06",
-                facecolor=(color, 0.08),
-                edgecolor=(color, 0.6),
-                linewidth=0.6,
-            )
-        )
+        self._round(box, 0.06, facecolor=(color, 0.08), edgecolor=(color, 0.6))
         self.text((box.center[0], box.top - 0.13), title, weight="bold")
 
     def matrix(self, matrix: Array, box: Box, label: str, *, like: tuple[Array, ...] = ()) -> Box:
@@ -152,20 +143,21 @@ class Canvas:
 
     def node(self, box: Box, text: str) -> Box:
         """A formula in a box that arrows can start and end at."""
-        self._axes.add_patch(
-            FancyBboxPatch(
-                (box.left + 0.03, box.bottom + 0.03),
-                box.width - 0.06,
-                box.height - 0.06,
-                boxstyle="round,pad=0.03",
-                facecolor="white",
-                edgecolor=style.DARK_GREY,
-                linewidth=0.6,
-                zorder=4,
-            )
-        )
+        self._round(box, 0.03, facecolor="white", edgecolor=style.DARK_GREY, zorder=4)
         self.text(box.center, text)
         return box
+
+    def _round(self, box: Box, corner: float, **look: Any) -> None:
+        self._axes.add_patch(
+            FancyBboxPatch(
+                (box.left + corner, box.bottom + corner),
+                box.width - 2 * corner,
+                box.height - 2 * corner,
+                boxstyle=f"round,pad={corner}",
+                linewidth=0.6,
+                **look,
+            )
+        )
 
     def text(self, at: Point, text: str, **look: Any) -> None:
         """Text, centered on a point unless told otherwise."""
@@ -174,7 +166,4 @@ class Canvas:
 
     def axes(self, box: Box) -> Axes:
         """Axes of their own on a part of the canvas."""
-        width, height = style.PAGE_WIDTH, self._height
-        return self.figure.add_axes(
-            (box.left / width, box.bottom / height, box.width / width, box.height / height)
-        )
+        return place(self.figure, box.left, box.bottom, box.width, box.height)

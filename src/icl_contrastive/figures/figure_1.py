@@ -7,18 +7,12 @@ Tables: ``diagram``.
 import numpy as np
 from matplotlib.figure import Figure
 
-from icl_contrastive.artifacts.tables import Array, Table
+from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.command import main
 from icl_contrastive.figures.diagram import Box, Canvas, Matrices, read_diagram
-from icl_contrastive.figures.wording import (
-    Numbers,
-    fixed,
-    number,
-    percent,
-    scientific,
-)
+from icl_contrastive.figures.wording import Numbers, fixed, number, percent, scientific
 
 KEYS = ("setting", "variant", "run", "prompt")
 
@@ -36,7 +30,6 @@ _LABELS_COLOR, _INPUTS_COLOR, _TEST_COLOR = style.GREEN, style.PURPLE, style.ORA
 
 def draw(config: Config, diagram: Table) -> Figure:
     """Attention on the left, the reference model on the right, the same vector below."""
-    del config
     matrices = read_diagram(diagram)
     canvas = Canvas(_HEIGHT)
     _draw_layer(canvas, matrices)
@@ -114,7 +107,7 @@ def _draw_reference_model(canvas: Canvas, matrices: Matrices) -> None:
     count = len(matrices["phi_K"])
     note = f"first {count} features"
     canvas.text(features.on_right(0.5, 0.08), note, rotation=270, **style.SMALL)
-    canvas.arrow(inputs.on_right(), features.on_left(_level(features, inputs)))
+    canvas.arrow(inputs.on_right(), (features.on_left()[0], inputs.center[1]))
     canvas.text((inputs.right / 2 + features.left / 2, inputs.center[1] + 0.1), r"$\phi$")
 
     loss = (
@@ -167,11 +160,6 @@ def _draw_reference_model(canvas: Canvas, matrices: Matrices) -> None:
         canvas.frame(box, color, _FRAME)
 
 
-def _level(features: Box, inputs: Box) -> float:
-    """Where on the side of `features` the middle of `inputs` is, as a share of its height."""
-    return (inputs.center[1] - features.bottom) / features.height
-
-
 def _draw_equality(canvas: Canvas, matrices: Matrices) -> None:
     """Both results side by side, with their relative distance."""
     output, prediction = matrices["h_hat"], matrices["y_test"]
@@ -190,11 +178,10 @@ def _draw_equality(canvas: Canvas, matrices: Matrices) -> None:
     canvas.text(((left.left + right.right) / 2, left.center[1]), "=", fontsize=14)
     canvas.arrow(_LAYER_RESULT.on_right(), left.on_left())
     canvas.arrow(_MODEL_RESULT.on_left(), right.on_right())
-    distance = float(np.linalg.norm(output - prediction) / np.linalg.norm(output))
     canvas.text(
         ((left.left + right.right) / 2, 0.14),
         r"$\|\hat{\boldsymbol{h}}_{N+1} - \hat{\boldsymbol{y}}_\mathrm{test}\|\,/\,"
-        rf"\|\hat{{\boldsymbol{{h}}}}_{{N+1}}\|$ = {scientific(distance)}",
+        rf"\|\hat{{\boldsymbol{{h}}}}_{{N+1}}\|$ = {scientific(_distance(matrices))}",
     )
 
 
@@ -203,15 +190,17 @@ def caption_numbers(config: Config, diagram: Table) -> Numbers:
     matrices = read_diagram(diagram)
     layer, reference = matrices["h_hat"][:, 0], matrices["y_test"][:, 0]
     return {
-        "distance": number(_norm(reference - layer) / _norm(layer)),
+        "distance": number(_distance(matrices)),
         "y_layer": fixed(layer[-1]),
         "y_reference": fixed(reference[-1]),
         "self_weight": percent(float(matrices["attention"][-1, 0])),
     }
 
 
-def _norm(vector: Array) -> float:
-    return float(np.linalg.norm(vector))
+def _distance(matrices: Matrices) -> float:
+    """Relative, of the reference model's prediction from the layer's output."""
+    output, prediction = matrices["h_hat"], matrices["y_test"]
+    return float(np.linalg.norm(output - prediction) / np.linalg.norm(output))
 
 
 if __name__ == "__main__":

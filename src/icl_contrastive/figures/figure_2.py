@@ -26,7 +26,6 @@ _FEATURES = 0.84
 
 def draw(config: Config, diagram: Table) -> Figure:
     """The two branches with the run's matrices (left), the cosine of every pair (right)."""
-    del config
     matrices = read_diagram(diagram)
     chosen = (matrices["H"].shape[1] - 1) // 2
     canvas = Canvas(_HEIGHT)
@@ -94,10 +93,8 @@ def _draw_branches(canvas: Canvas, matrices: Matrices, chosen: int) -> None:
 
 
 def _draw_cosines(axes: Axes, matrices: Matrices, chosen: int) -> None:
-    """cos(ŷ^(i), y^(i)) of every demonstration, before and after the descent."""
-    labels = matrices["V"][:, :-1]
-    before = _cosines(matrices["y_hat_before"], labels)
-    after = _cosines(matrices["y_hat_after"], labels)
+    """The cosines of every demonstration, before and after the descent."""
+    before, after = _cosines(matrices)
     index = np.arange(1, len(before) + 1)
     axes.axvline(0, color=style.GREY, linewidth=0.5)
     axes.hlines(index, before, after, color=style.GREY, linewidth=0.6)
@@ -130,17 +127,19 @@ def _draw_cosines(axes: Axes, matrices: Matrices, chosen: int) -> None:
     )
 
 
-def _cosines(predictions: Array, labels: Array) -> Array:
-    """Cosine similarity of the columns of two matrices (coordinates, N)."""
-    lengths = np.linalg.norm(predictions, axis=0) * np.linalg.norm(labels, axis=0)
-    return np.asarray((predictions * labels).sum(0) / lengths)
+def _cosines(matrices: Matrices) -> list[Array]:
+    """cos(ŷ^(i), y^(i)) of the demonstrations before and after the descent, (N,) each."""
+    labels = matrices["V"][:, :-1]
+    found = []
+    for predictions in (matrices["y_hat_before"], matrices["y_hat_after"]):
+        lengths = np.linalg.norm(predictions, axis=0) * np.linalg.norm(labels, axis=0)
+        found.append(np.asarray((predictions * labels).sum(0) / lengths))
+    return found
 
 
 def caption_numbers(config: Config, diagram: Table) -> Numbers:
     """Mean cosine of the pairs before and after the step, and how many of them rise."""
-    matrices = read_diagram(diagram)
-    labels = matrices["V"][:, :-1]
-    before, after = (_cosines(matrices[f"y_hat_{when}"], labels) for when in ("before", "after"))
+    before, after = _cosines(read_diagram(diagram))
     return {
         "before": fixed(before.mean(), 2),
         "after": fixed(after.mean(), 2),
