@@ -4,6 +4,7 @@ Config: ``setting, variant``. Tables: ``trajectory``.
 """
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -11,6 +12,7 @@ from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.command import main
+from icl_contrastive.figures.trajectory import of_variant
 from icl_contrastive.figures.wording import Numbers, fixed, many, percent
 
 KEYS = ("setting", "variant")
@@ -21,10 +23,7 @@ _BIN_WIDTH = 0.05
 
 def draw(config: Config, trajectory: Table) -> Figure:
     """The mean cosine of a prompt's N pairs: along the steps (left), at both ends (right)."""
-    rows = trajectory.where(
-        setting=config["setting"], variant=config["variant"], scheme="single_sample"
-    )
-    grid = rows.pivot("step", ["run", "prompt"], "cosine")
+    grid = _cosines(config, trajectory)
     steps = grid.index.to_numpy(dtype=np.float64)
     cosines = grid.to_numpy(dtype=np.float64)
 
@@ -49,6 +48,12 @@ def draw(config: Config, trajectory: Table) -> Figure:
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     _draw_ends(right, cosines[0], cosines[-1])
     return figure
+
+
+def _cosines(config: Config, trajectory: Table) -> pd.DataFrame:
+    """Steps by runs and prompts."""
+    rows = of_variant(config, trajectory, "single_sample")
+    return rows.pivot("step", ["run", "prompt"], "cosine")
 
 
 def _draw_ends(axes: Axes, start: Array, end: Array) -> None:
@@ -76,17 +81,14 @@ def _draw_ends(axes: Axes, start: Array, end: Array) -> None:
 
 def caption_numbers(config: Config, trajectory: Table) -> Numbers:
     """Medians of the cosine before and after the descent, and how often it rises."""
-    rows = trajectory.where(
-        setting=config["setting"], variant=config["variant"], scheme="single_sample"
-    )
-    ends = rows.pivot("step", ["run", "prompt"], "cosine").iloc[[0, -1]].to_numpy(np.float64)
-    before, after = ends
+    grid = _cosines(config, trajectory)
+    before, after = grid.iloc[[0, -1]].to_numpy(np.float64)
     return {
         "before": fixed(np.median(before), 2),
         "after": fixed(np.median(after), 2),
         "rises": percent((after > before).mean()),
         "prompts": many(len(after), "prompt"),
-        "runs": many(rows.rows["run"].nunique(), "run"),
+        "runs": many(grid.columns.get_level_values("run").nunique(), "run"),
     }
 
 

@@ -18,7 +18,7 @@ from icl_contrastive.figures.trajectory import (
     draw_frame,
     mark_end,
     read_descent,
-    relative_deviations,
+    read_ends,
 )
 from icl_contrastive.figures.wording import Numbers, many, percent
 
@@ -48,16 +48,16 @@ def draw(config: Config, trajectory: Table) -> Figure:
     right.spines[:].set_visible(True)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-    same = {key: config[key] for key in ("setting", "variant")}
     # The ends may lie close together: their notes stand apart, in the same order.
-    upper_first = sorted(zip(descents, _SCHEMES, strict=True), key=lambda pair: -_end(pair[0]))
-    for height, (descent, (scheme, _, color, _)) in zip((0.7, 0.3), upper_first, strict=True):
-        everywhere = relative_deviations(trajectory.where(**same, scheme=scheme))
-        own = abs(_end(descent) - descent.y_layer) / abs(descent.y_layer)
+    upper_first = sorted(
+        zip(descents, _SCHEMES, strict=True), key=lambda pair: -pair[0].y_reference[-1]
+    )
+    for height, (_, (scheme, _, color, _)) in zip((0.7, 0.3), upper_first, strict=True):
+        own, median = _off(config, trajectory, scheme)
         right.text(
             1.04,
             height,
-            f"off by {_percent(own)}\n(median {_percent(float(np.median(everywhere)))})",
+            f"off by {_percent(own)}\n(median {_percent(median)})",
             transform=right.transAxes,
             va="center",
             color=color,
@@ -70,8 +70,11 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.01 else f"{100 * share:.2g}%"
 
 
-def _end(descent: Course) -> float:
-    return float(descent.y_reference[-1])
+def _off(config: Config, trajectory: Table, scheme: str) -> tuple[float, float]:
+    """|y_CL − y_TF| / |y_TF| at the end of the descent that is shown, and its median over all."""
+    shown, ends = read_descent(config, trajectory, scheme), read_ends(config, trajectory, scheme)
+    everywhere = ends["gap"] / ends["y_layer"].abs()
+    return shown.gap / abs(shown.y_layer), float(everywhere.median())
 
 
 def _zoom(axes: Axes, descents: list[Course]) -> None:
@@ -91,16 +94,14 @@ def _zoom(axes: Axes, descents: list[Course]) -> None:
 
 def caption_numbers(config: Config, trajectory: Table) -> Numbers:
     """How far off both descents end, here and in the median."""
-    same = {key: config[key] for key in ("setting", "variant")}
     numbers: Numbers = {}
-    for scheme, name in (("single_sample", "full"), ("single_sample_shared_decay", "shared")):
-        descent = read_descent(config, trajectory, scheme)
-        own = abs(float(descent.y_reference[-1]) - descent.y_layer) / abs(descent.y_layer)
-        everywhere = relative_deviations(trajectory.where(**same, scheme=scheme))
-        numbers |= {name: percent(own), f"{name}_median": percent(float(np.median(everywhere)))}
+    for (scheme, *_), name in zip(_SCHEMES, ("full", "shared"), strict=True):
+        own, median = _off(config, trajectory, scheme)
+        numbers |= {name: percent(own), f"{name}_median": percent(median)}
+    ends = read_ends(config, trajectory, scheme)
     return numbers | {
-        "prompts": many(len(everywhere), "prompt"),
-        "runs": many(trajectory.where(**same).rows["run"].nunique(), "run"),
+        "prompts": many(len(ends), "prompt"),
+        "runs": many(ends["run"].nunique(), "run"),
     }
 
 

@@ -3,19 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.wording import (
-    Numbers,
-    fixed,
-    many,
-    number,
-    percent,
-    scientific,
-)
+from icl_contrastive.figures.wording import Numbers, fixed, many, number, percent, scientific
 
 
 @dataclass(frozen=True)
@@ -27,17 +21,27 @@ class Course:
     y_layer: float
     y_true: float
 
+    @property
+    def gap(self) -> float:
+        """How far from the layer's prediction it ends."""
+        return abs(float(self.y_reference[-1]) - self.y_layer)
+
+
+def of_variant(config: Config, trajectory: Table, scheme: str) -> Table:
+    """All descents of the config's ``setting, variant`` under one scheme."""
+    return trajectory.where(setting=config["setting"], variant=config["variant"], scheme=scheme)
+
 
 def read_descent(config: Config, trajectory: Table, scheme: str) -> Course:
     """The descent of the config's ``setting, variant, run`` under one scheme.
 
     Of the run's prompts, it is the one whose prediction has the median error.
     """
-    where = {key: config[key] for key in ("setting", "variant", "run")}
-    prompts = trajectory.where(**where, scheme=scheme, step=0)
+    run = of_variant(config, trajectory, scheme).where(run=config["run"])
+    prompts = run.where(step=0)
     order = np.argsort(np.abs(prompts.array("y_layer") - prompts.array("y_true")), kind="stable")
     median = prompts.array("prompt")[order[(len(order) - 1) // 2]]
-    rows = trajectory.where(**where, scheme=scheme, prompt=median)
+    rows = run.where(prompt=median)
     ordered = Table(rows.path, rows.rows.sort_values("step"))
     return Course(
         step=ordered.array("step"),
@@ -45,6 +49,14 @@ def read_descent(config: Config, trajectory: Table, scheme: str) -> Course:
         y_layer=float(ordered.array("y_layer")[0]),
         y_true=float(ordered.array("y_true")[0]),
     )
+
+
+def read_ends(config: Config, trajectory: Table, scheme: str) -> pd.DataFrame:
+    """The last row of every descent under one scheme, and its ``gap`` to the layer's prediction."""
+    rows = of_variant(config, trajectory, scheme).rows
+    rows = rows.assign(gap=(rows["y_reference"] - rows["y_layer"]).abs())
+    ends: pd.DataFrame = rows[rows["step"] == rows["step"].max()]
+    return ends
 
 
 def draw_frame(axes: Axes, descent: Course) -> None:
@@ -86,13 +98,12 @@ def _note_numbers(axes: Axes, descent: Course) -> None:
     falling = descent.y_layer < descent.y_reference[0]
     room = 0.26 * (high - low)
     axes.set_ylim((low, high + room) if falling else (low - room, high))
-    gap = abs(float(descent.y_reference[-1]) - descent.y_layer)
     axes.text(
         0.98,
         0.98 if falling else 0.02,
         rf"$y_{{\mathrm{{TF}}}} = {descent.y_layer:.4f}$,  $y_{{N+1}} = {descent.y_true:.4f}$"
         "\n"
-        rf"$|y_{{\mathrm{{CL}}}} - y_{{\mathrm{{TF}}}}|$ = {scientific(gap)}",
+        rf"$|y_{{\mathrm{{CL}}}} - y_{{\mathrm{{TF}}}}|$ = {scientific(descent.gap)}",
         transform=axes.transAxes,
         ha="right",
         va="top" if falling else "bottom",
@@ -100,29 +111,18 @@ def _note_numbers(axes: Axes, descent: Course) -> None:
     )
 
 
-def relative_deviations(trajectory: Table) -> Array:
-    """|y_CL − y_TF| / |y_TF| at the end of every descent in the table, all of one scheme."""
-    last = trajectory.rows.sort_values("step").groupby(["run", "prompt"], sort=True).tail(1)
-    ends = Table(trajectory.path, last)
-    y_layer = ends.array("y_layer")
-    return np.asarray(np.abs(ends.array("y_reference") - y_layer) / np.abs(y_layer))
-
-
 def descent_numbers(
     config: Config, trajectory: Table, truth: float, prediction: float, place: float
 ) -> Numbers:
     """Of the prompt that is shown, and of all; the paper's own prompt and its place among ours."""
     descent = read_descent(config, trajectory, "single_sample")
-    same = {key: config[key] for key in ("setting", "variant")}
-    ends = trajectory.where(**same, scheme="single_sample").rows
-    ends = ends[ends["step"] == ends["step"].max()]
-    gaps = np.abs(ends["y_reference"] - ends["y_layer"])
-    errors = np.abs(ends["y_layer"] - ends["y_true"])
+    ends = read_ends(config, trajectory, "single_sample")
+    errors = (ends["y_layer"] - ends["y_true"]).abs()
     return {
         "y_layer": fixed(descent.y_layer),
         "y_true": fixed(descent.y_true),
-        "gap": number(abs(float(descent.y_reference[-1]) - descent.y_layer)),
-        "largest_gap": number(gaps.max()),
+        "gap": number(descent.gap),
+        "largest_gap": number(ends["gap"].max()),
         "error": number(abs(descent.y_layer - descent.y_true)),
         "median_error": number(errors.median()),
         "quoted_error": number(abs(prediction - truth)),
