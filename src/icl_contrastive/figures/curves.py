@@ -44,8 +44,8 @@ def draw_curve(
         legend.remove()
 
 
-def final_errors(pretraining: Table, setting: str, variant: str, error: str = "train_mse") -> Array:
-    """Error of every run in the last epoch, (runs,)."""
-    rows = pretraining.where(setting=setting, variant=variant).rows.sort_values("run")
+def final_errors(pretraining: Table, error: str = "train_mse") -> Array:
+    """Error of every run of one variant in the last epoch, (runs,)."""
+    rows = pretraining.rows.sort_values("run")
     last = rows.loc[rows["epoch"] == rows["epoch"].max(), error]
     return np.asarray(last, np.float64)

@@ -59,9 +59,9 @@ def caption_numbers(config: Config, pretraining: Table) -> Numbers:
     zero = config["task"]["d_x"] * config["task"]["d_y"] / 3
     numbers = {"zero": number(zero, 3)}
     for name, setting in (("many", config["setting"]), ("one", config["base"])):
-        ends = final_errors(pretraining, setting, config["variant"], "test_mse")
-        numbers[name] = number(float(np.median(ends)))
-        numbers[f"{name}_share"] = percent(float(np.median(ends)) / zero)
+        runs = pretraining.where(setting=setting, variant=config["variant"])
+        median = float(np.median(final_errors(runs, "test_mse")))
+        numbers |= {name: number(median), f"{name}_share": percent(median / zero)}
     return numbers
 
 
