@@ -6,7 +6,7 @@ Config: empty. Tables: ``ablations``.
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator
 
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
@@ -52,7 +52,6 @@ def draw(config: Config, ablations: Table) -> Figure:
         use_log_scale(axes, "x")
         if powers:
             axes.xaxis.set_major_locator(LogLocator(numticks=4))
-            axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(lambda value, _: f"$10^{{{np.log10(value):.0f}}}$")
     panels[0].set_yticks(range(len(rows)), [_label(*row) for row in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
@@ -71,8 +70,7 @@ def _draw_panel(axes: Axes, ablations: Table, rows: list[tuple[str, str]], colum
         one = ablations.where(decision=decision, value=value)
         values = one.array(column)
         default = one.rows["default"].iloc[0] == "True"
-        color = style.BLUE if default else style.VERMILLION
-        draw_dots(axes, values, place, color)
+        draw_dots(axes, values, place, style.BLUE if default else style.VERMILLION)
         if decision == "base":
             axes.axvline(np.median(values), color=style.BLUE, linewidth=0.7, alpha=0.5)
         if decision != before and place:

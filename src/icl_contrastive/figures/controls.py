@@ -16,40 +16,21 @@ from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.command import main
 from icl_contrastive.figures.dots import draw_dots
-from icl_contrastive.figures.wording import (
-    Numbers,
-    number,
-    scientific,
-)
+from icl_contrastive.figures.wording import Numbers, number, scientific
 
 KEYS = ()
 
-# From the layer itself to what could be known at best, in groups; the table may lack some.
-_GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("the layer", style.BLUE, ("layer",)),
-    ("parts of the layer", style.PURPLE, ("zero-shot part", "demonstrations' part")),
-    (
-        "other attention",
-        style.GREEN,
-        ("fresh features", "exact softmax", "exact softmax, trained"),
+# From the layer itself to what could be known at best, by color; the table may lack some.
+_GROUPS: dict[str, tuple[str, ...]] = {
+    style.BLUE: ("layer",),
+    style.PURPLE: ("zero-shot part", "demonstrations' part"),
+    style.GREEN: ("fresh features", "exact softmax", "exact softmax, trained"),
+    style.VERMILLION: (  # other prompts
+        *("half the demonstrations", "shuffled labels", "zero labels"),
+        *("zeroed demonstrations", "fresh task"),
     ),
-    (
-        "other prompts",
-        style.VERMILLION,
-        (
-            "half the demonstrations",
-            "shuffled labels",
-            "zero labels",
-            "zeroed demonstrations",
-            "fresh task",
-        ),
-    ),
-    (
-        "no layer",
-        style.DARK_GREY,
-        ("zero", "ridge regression", "least squares", "true task"),
-    ),
-)
+    style.DARK_GREY: ("zero", "ridge regression", "least squares", "true task"),  # no layer
+}
 _LOWEST = 1e-3
 """Regression on noise-free labels is exact up to rounding: such errors are written, not drawn."""
 _ROW = 0.165  # inches
@@ -65,7 +46,9 @@ def draw(config: Config, controls: Table, solutions: Table) -> Figure:
     """
     settings = list(controls.rows["setting"].unique())
     there = set(controls.rows["predictor"])
-    predictors = [(name, color) for _, color, names in _GROUPS for name in names if name in there]
+    predictors = {
+        name: color for color, names in _GROUPS.items() for name in names if name in there
+    }
     height = _ROW * len(predictors) + 0.75
     figure = Figure(figsize=(style.PAGE_WIDTH, height + _SCATTER), layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(height, _SCATTER))[:, 0]
@@ -118,12 +101,12 @@ def unexplained(controls: Table, predictor: str) -> Array:
     return np.asarray(runs["squared_error"].mean() / runs["square"].mean(), np.float64)
 
 
-def _draw_setting(axes: Axes, controls: Table, predictors: list[tuple[str, str]]) -> None:
+def _draw_setting(axes: Axes, controls: Table, predictors: dict[str, str]) -> None:
     there = set(controls.rows["predictor"])
-    layer = float(np.median(unexplained(controls, "layer")))
     axes.axvline(1.0, **style.TRUE_LINE)
+    layer = np.median(unexplained(controls, "layer"))
     axes.axvline(layer, color=style.BLUE, linewidth=0.7, alpha=0.5)
-    for place, (name, color) in enumerate(predictors):
+    for place, (name, color) in enumerate(predictors.items()):
         if name not in there:
             axes.text(_LOWEST, place, "  \N{EM DASH}", va="center", color=style.GREY, **style.SMALL)
             continue
@@ -132,13 +115,13 @@ def _draw_setting(axes: Axes, controls: Table, predictors: list[tuple[str, str]]
         if median < _LOWEST:
             text = f"  \N{LEFTWARDS ARROW} {scientific(median, 0)}"
             axes.text(_LOWEST, place, text, va="center", color=color, **style.SMALL)
-            continue
-        draw_dots(axes, errors, place, color)
+        else:
+            draw_dots(axes, errors, place, color)
     axes.set_xscale("log")
     axes.set_xlim(left=_LOWEST)
     axes.xaxis.set_major_locator(LogLocator())
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_yticks(range(len(predictors)), [name for name, _ in predictors])
+    axes.set_yticks(range(len(predictors)), list(predictors))
     axes.set_ylim(len(predictors) - 0.5, -0.5)
     axes.grid(axis="y", color=style.GREY, alpha=0.2, linewidth=0.5)
     axes.tick_params(axis="y", length=0)
@@ -155,10 +138,8 @@ def caption_numbers(config: Config, controls: Table, solutions: Table) -> Number
     for predictor in rows.rows["predictor"].unique():
         share = float(np.median(unexplained(rows, predictor)))
         numbers[re.sub(r"\W+", "_", str(predictor))] = number(share)
-    kinds = solutions.where(setting=setting).rows
-    for measure in ("value_cosine", "zero_shot_share"):
-        numbers[measure] = number(float(kinds[measure].median()))
-    return numbers
+    kinds = solutions.where(setting=setting).rows[["value_cosine", "zero_shot_share"]].median()
+    return numbers | {str(measure): number(median) for measure, median in kinds.items()}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ _DARK = 0.5  # where colors need white text
 
 def draw(config: Config, heads: Table) -> Figure:
     """A column of grids for each network, layers down and heads across, log₁₀ d_r in each cell."""
-    networks = list(dict.fromkeys(heads.rows["network"]))
+    networks = heads.rows["network"].unique()
     sizes = [heads.where(network=name).rows[["layer", "head"]].max() for name in networks]
     height = _CELL * max(_LEAST, *(size["layer"] for size in sizes)) + 0.35
     figure = Figure(figsize=(style.PAGE_WIDTH, height * len(_ROWS) + 0.3), layout="constrained")
@@ -66,7 +66,7 @@ def _draw_grid(axes: Axes, heads: Table, column: str, scale: Normalize) -> AxesI
 def caption_numbers(config: Config, heads: Table) -> Numbers:
     """By network the median head's d_r, and in how many heads balancing needs fewer."""
     described = []
-    for name in dict.fromkeys(heads.rows["network"]):
+    for name in heads.rows["network"].unique():
         one = heads.where(network=name)
         before, after = (one.array(column) for column in _ROWS)
         fewer = f"{(after < before).sum()} of {many(len(after), 'head')}"

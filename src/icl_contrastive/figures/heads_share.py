@@ -22,12 +22,11 @@ _PANELS = (
 def draw(config: Config, heads: Table) -> Figure:
     """Three measures of a head over its largest weight, a dot for each head, a color by network."""
     figure = Figure(figsize=(style.PAGE_WIDTH, 2.3), layout="constrained")
-    networks = list(dict.fromkeys(heads.rows["network"]))
+    networks = heads.rows["network"].unique()
+    colors = style.hues(len(networks))
     panels = figure.subplots(1, len(_PANELS), sharex=True)
     for axes, (column, label) in zip(panels, _PANELS, strict=True):
-        for number, (name, color) in enumerate(
-            zip(networks, style.hues(len(networks)), strict=True)
-        ):
+        for number, (name, color) in enumerate(zip(networks, colors, strict=True)):
             one = heads.where(network=name)
             axes.plot(
                 one.array("largest_weight"),
@@ -50,7 +49,7 @@ def draw(config: Config, heads: Table) -> Figure:
 def caption_numbers(config: Config, heads: Table) -> Numbers:
     """Medians over the heads by network, and how often the cosine rises."""
     described = []
-    for name in dict.fromkeys(heads.rows["network"]):
+    for name in heads.rows["network"].unique():
         one = heads.where(network=name)
         share, gain = (float(np.median(one.array(c))) for c in ("own_share", "largest_weight"))
         described.append(f"{name}: {percent(share)} from the token itself, {percent(gain)} largest")

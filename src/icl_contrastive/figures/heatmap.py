@@ -13,6 +13,7 @@ from matplotlib.image import AxesImage
 
 from icl_contrastive.artifacts.tables import Array
 from icl_contrastive.figures import style
+from icl_contrastive.figures.wording import MINUS
 
 
 def _signed_root(values: Array) -> Array:
@@ -72,7 +73,7 @@ def draw_scale(axes: Axes, image: AxesImage) -> None:
         exponent = 0
     else:
         axes.set_title(rf"$\times10^{{{exponent}}}$", loc="left", **style.SMALL)
-    labels = [f"{tick / 10**exponent:.3g}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
+    labels = [f"{tick / 10**exponent:.3g}".replace("-", MINUS) for tick in ticks]
     bar.set_ticks(ticks, labels=labels)
     bar.ax.minorticks_off()
     bar.ax.tick_params(length=1.5)

@@ -67,7 +67,7 @@ def draw(
 
 
 def _claims_with_numbers(multiverse: Table) -> list[str]:
-    return list(dict.fromkeys(multiverse.rows.dropna(subset=["ours"])["id"]))
+    return list(multiverse.rows.dropna(subset=["ours"])["id"].unique())
 
 
 def _draw_curve(axes: Axes, claim: Table, default: str) -> None:
@@ -83,7 +83,7 @@ def _draw_curve(axes: Axes, claim: Table, default: str) -> None:
     own = np.flatnonzero(np.array(claim.rows["universe"] == default))
     axes.plot(x[own], values[own], "D", color="black", fillstyle="none", markersize=4.5)
     if (values > 0).all() and values.max() > 10 * values.min():
-        use_log_scale(axes, "y")
+        use_log_scale(axes)
     axes.tick_params(axis="x", labelbottom=False, length=0)
     axes.set_xlim(-1, max(len(x), 2))
 

@@ -4,6 +4,7 @@ Config: empty. Tables: ``multiverse_decisions``.
 """
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,11 +37,11 @@ def draw(config: Config, multiverse_decisions: Table) -> Figure:
     return figure
 
 
-def _grid(table: Table, share: str):  # type: ignore[no-untyped-def]
+def _grid(table: Table, share: str) -> pd.DataFrame:
     """Of the claims with such numbers, the shares by decision, both in the order of the table."""
     rows = table.rows.dropna(subset=["alone"]).drop_duplicates(["id", "decision"])
     grid = rows.pivot(index="id", columns="decision", values=share)
-    return grid.loc[list(dict.fromkeys(rows["id"])), list(dict.fromkeys(rows["decision"]))]
+    return grid.reindex(index=rows["id"].unique(), columns=rows["decision"].unique())
 
 
 def _draw_grid(axes: Axes, shares: np.ndarray) -> None:
