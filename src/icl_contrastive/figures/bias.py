@@ -13,7 +13,7 @@ from icl_contrastive.artifacts.files import ArtifactError
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.axes import use_log_scale
+from icl_contrastive.figures.axes import scale_by_d_r
 from icl_contrastive.figures.command import main
 from icl_contrastive.figures.wording import Numbers, many, number, percent
 
@@ -67,14 +67,9 @@ def _draw_parts(axes: Axes, rows: Table, d_r_used: int) -> None:
         if (mean > 0).any():
             level = np.nanmedian(shown / d_r**exponent)
             guides.append((d_r, level * d_r**exponent, color, law))
-    axes.axvline(d_r_used, color=style.GREY, linewidth=0.7, linestyle="--", zorder=0)
-    axes.set_yscale("log")
-    axes.set_ylim(axes.get_ylim())  # the measured parts'; the guides may leave the panel
-    use_log_scale(axes)
-    use_log_scale(axes, "x")
+    scale_by_d_r(axes, d_r_used, linestyle="--")
     for d_r, guide, color, law in guides:
         axes.plot(d_r, guide, color=color, linewidth=0.7, linestyle=":", label=law, zorder=1)
-    axes.set_xlabel(r"number of random features $d_r$")
 
 
 def caption_numbers(config: Config, attention_bias: Table) -> Numbers:

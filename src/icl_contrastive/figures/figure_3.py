@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.axes import use_log_scale
+from icl_contrastive.figures.axes import scale_by_d_r
 from icl_contrastive.figures.command import main
 from icl_contrastive.figures.curves import draw_curve
 from icl_contrastive.figures.trajectory import descent_numbers, draw_descent, read_descent
@@ -45,20 +45,13 @@ def draw_errors(axes: Axes, errors: Table, d_r_used: int) -> None:
     for column, label, color, marker, line, _, _ in _ERRORS:
         look = {"color": color, "marker": marker, "linestyle": line, "label": label}
         draw_curve(axes, errors, "d_r", column, "repeat", "mean", _SPREAD, band=0.2, **look)
-    axes.set_yscale("log")
-    label = rf"$d_r = {d_r_used}$"
-    axes.axvline(d_r_used, color=style.GREY, linewidth=0.7, linestyle=":", zorder=0, label=label)
-    # The guides may leave the panel: its limits are the measured errors'.
-    axes.set_ylim(axes.get_ylim())
-    use_log_scale(axes)
-    use_log_scale(axes, "x")
+    scale_by_d_r(axes, d_r_used, linestyle=":", label=rf"$d_r = {d_r_used}$")
     for column, _, color, _, _, exponent, law in _ERRORS:
         mean = errors.rows.groupby("d_r")[column].mean()
         d_r = mean.index.to_numpy(dtype=np.float64)
         # Through the last point, since the law is an asymptote.
         guide = mean.iloc[-1] * (d_r / d_r[-1]) ** exponent
         axes.plot(d_r, guide, color=color, linewidth=0.6, label=law, zorder=1)
-    axes.set_xlabel(r"number of random features $d_r$")
     _draw_legend(axes)
 
 
