@@ -16,9 +16,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from icl_contrastive.artifacts.files import (
-    write_atomically,
-)
+from icl_contrastive.artifacts.files import write_atomically
 from icl_contrastive.artifacts.origin import origin
 from icl_contrastive.artifacts.tables import read_table
 from icl_contrastive.command import Config, StepError, run_step

@@ -57,33 +57,30 @@ def draw(
 
     figure = Figure(figsize=(style.PAGE_WIDTH, 4.4), layout="constrained")
     grid = figure.subplots(len(_ROWS), len(columns), sharex=True, sharey="row", squeeze=False)
-    for row, (matrix, label) in enumerate(_ROWS.items()):
+    for axes in grid.flat:
+        axes.set(xscale="log", yscale="log")
+    for axes, label in zip(grid[:, 0], _ROWS.values(), strict=True):
+        axes.set_ylabel(label)
+    for axes, family in zip(grid[0], columns, strict=True):
+        axes.set_title(_display(family))
+        _draw_points_and_closed_forms(axes, errors.where(matrix="kernel"), theory, family)
+    computed = theory.array("mse") * theory.array("d_r")
+    grid[0, 0].set_ylim(computed.min() / _KERNEL_RANGE, computed.max() * _KERNEL_RANGE)
+    for row, matrix in zip(grid[1:], ("attention", "output"), strict=True):
         measured = errors.where(matrix=matrix)
         sizes, reference = _mean(measured, features["family"], features["projection"])
-        grid[row, 0].set_ylabel(label)
-        for axes, family in zip(grid[row], columns, strict=True):
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            if matrix == "kernel":
-                axes.set_title(_display(family))
-                _draw_points_and_closed_forms(axes, measured, theory, family)
-                continue
+        for axes, family in zip(row, columns, strict=True):
             axes.plot(sizes, reference, zorder=1, **_REFERENCE)
             axes.axhline(np.interp(features["d_r"], sizes, reference), zorder=1, **_TARGET)
             for name in fixed:
                 axes.axhline(_mean(measured, name, _NO_LAW)[1][0], zorder=1, **_FIXED)
             for law in _laws(measured, family):
                 axes.plot(*_mean(measured, family, law), **_look(law))
-        if matrix == "kernel":
-            computed = theory.array("mse") * theory.array("d_r")
-            low, high = computed.min() / _KERNEL_RANGE, computed.max() * _KERNEL_RANGE
-            grid[row, 0].set_ylim(low, high)
-        else:
-            low, high = grid[row, 0].get_ylim()
-            # Some estimates are off by many orders of magnitude.
-            grid[row, 0].set_ylim(low, min(high, _HEADROOM * reference.max()))
-            for axes, family in zip(grid[row], columns, strict=True):
-                _note_requirement(axes, needed.where(matrix=matrix, family=family))
+        low, high = row[0].get_ylim()
+        # Some estimates are off by many orders of magnitude.
+        row[0].set_ylim(low, min(high, _HEADROOM * reference.max()))
+        for axes, family in zip(row, columns, strict=True):
+            _note_requirement(axes, needed.where(matrix=matrix, family=family))
     for axes in grid[-1]:
         axes.set_xticks([10, 100, 1000], ["10", "100", "1000"])
     figure.supxlabel(r"number of random features $d_r$", fontsize="medium")
@@ -165,7 +162,7 @@ def caption_numbers(
     }
     for matrix in ("attention", "output"):
         rows = family_requirements.where(setting=config["setting"], matrix=matrix, error="mse").rows
-        drawn = rows[rows["projection"] != "none"]
+        drawn = rows[rows["projection"] != _NO_LAW]
         reached = drawn.dropna(subset="d_r").sort_values("d_r", kind="stable")
         least = [
             f"{_size(one)} ({one['family']}, {one['projection']})"

@@ -28,12 +28,15 @@ def draw(config: Config, pretraining: Table) -> Figure:
     """Both scenarios in one panel, with the error of predicting zero."""
     figure = Figure(figsize=(style.COLUMN_WIDTH, 2.6), layout="constrained")
     axes = figure.subplots()
-    _draw_scenario(axes, config, pretraining, config["setting"], "a task per prompt")
-    # E‖y‖² = E‖Wx‖² = d_x · d_y · E[W_ij²] · E[x_j²]
-    zero = config["task"]["d_x"] * config["task"]["d_y"] * _VARIANCE_OF_X
+    many, one = (
+        pretraining.where(setting=config[key], variant=config["variant"])
+        for key in ("setting", "base")
+    )
+    _draw_scenario(axes, many, "a task per prompt", style.VERMILLION)
+    zero = _error_of_zero(config)
     label = rf"predicting 0: $d_x d_y/3 = {zero:.2f}$"
     axes.axhline(zero, label=label, **style.TRUE_LINE)
-    _draw_scenario(axes, config, pretraining, config["base"], "one task")
+    _draw_scenario(axes, one, "one task", style.BLUE)
     use_log_scale(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
@@ -42,12 +45,13 @@ def draw(config: Config, pretraining: Table) -> Figure:
     return figure
 
 
-def _draw_scenario(
-    axes: Axes, config: Config, pretraining: Table, setting: str, scenario: str
-) -> None:
+def _error_of_zero(config: Config) -> float:
+    """E‖y‖² = E‖Wx‖² = d_x · d_y · E[W_ij²] · E[x_j²]."""
+    return float(config["task"]["d_x"] * config["task"]["d_y"] * _VARIANCE_OF_X)
+
+
+def _draw_scenario(axes: Axes, curves: Table, scenario: str, color: str) -> None:
     """Training and held-out error of one setting."""
-    curves = pretraining.where(setting=setting, variant=config["variant"])
-    color = style.VERMILLION if setting == config["setting"] else style.BLUE
     for column, name, line in _ERRORS:
         label = f"{scenario}, {name}"
         draw_curve(axes, curves, "epoch", column, "run", color=color, linestyle=line, label=label)
@@ -56,7 +60,7 @@ def _draw_scenario(
 
 def caption_numbers(config: Config, pretraining: Table) -> Numbers:
     """Held-out errors of both scenarios, and of predicting zero."""
-    zero = config["task"]["d_x"] * config["task"]["d_y"] / 3
+    zero = _error_of_zero(config)
     numbers = {"zero": number(zero, 3)}
     for name, setting in (("many", config["setting"]), ("one", config["base"])):
         runs = pretraining.where(setting=setting, variant=config["variant"])

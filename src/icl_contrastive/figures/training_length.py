@@ -19,32 +19,20 @@ from icl_contrastive.figures.wording import Numbers, number, percent
 
 KEYS = ("epochs",)
 
-_DASHED = (0, (4, 1.5))
-# Title, logarithmic or not, and the columns with their lines and names.
-_PANELS: tuple[tuple[str, bool, dict[str, tuple[str, Any]]], ...] = (
-    (
-        r"median $|\hat{y} - y|$",
-        True,
-        {
-            "absolute_error": ("as trained", "-"),
-            "absolute_error_exact": ("exact softmax instead", _DASHED),
-        },
-    ),
-    (
-        "mean squared error",
-        True,
-        {"test_mse": ("held-out", "-"), "train_mse": ("training", _DASHED)},
-    ),
-    ("weight of the query on itself", False, {"query_weight": ("", "-")}),
-    (
-        "error of the estimated softmax",
-        True,
-        {
-            "relative_deviation": ("relative s.d. of an entry", "-"),
-            "weight_error": ("distance of the weights", _DASHED),
-        },
-    ),
-)
+# By title the columns with their names; what is no share of 1 is drawn on a logarithmic axis.
+_PANELS = {
+    r"median $|\hat{y} - y|$": {
+        "absolute_error": "as trained",
+        "absolute_error_exact": "exact softmax instead",
+    },
+    "mean squared error": {"test_mse": "held-out", "train_mse": "training"},
+    "weight of the query on itself": {"query_weight": ""},
+    "error of the estimated softmax": {
+        "relative_deviation": "relative s.d. of an entry",
+        "weight_error": "distance of the weights",
+    },
+}
+_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)))  # of a panel's first and second column
 
 
 def draw(config: Config, training_length: Table) -> Figure:
@@ -53,19 +41,19 @@ def draw(config: Config, training_length: Table) -> Figure:
     colors = dict(zip(settings, style.hues(len(settings)), strict=True))
     figure = Figure(figsize=(style.PAGE_WIDTH, 3.7), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True)
-    for axes, (title, logarithmic, columns) in zip(panels.flat, _PANELS, strict=True):
+    for axes, (title, columns) in zip(panels.flat, _PANELS.items(), strict=True):
         named: dict[str, Any] = {}
         for setting, color in colors.items():
             rows = training_length.where(setting=setting)
-            for column, (name, line) in columns.items():
+            for (column, name), line in zip(columns.items(), _LINES, strict=False):
                 if np.isfinite(rows.array(column)).all():
                     draw_curve(axes, rows, "epoch", column, "run", color=color, linestyle=line)
                     named |= {name: line} if name else {}
             axes.axvline(config["epochs"][setting], color=color, lw=0.7, linestyle=":", zorder=0)
-        if logarithmic:
-            use_log_scale(axes)
-        else:
+        if "query_weight" in columns:
             axes.set_ylim(bottom=0)
+        else:
+            use_log_scale(axes)
         if named:
             axes.legend(
                 [Line2D([], [], color=style.DARK_GREY, linestyle=line) for line in named.values()],
