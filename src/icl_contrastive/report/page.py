@@ -17,9 +17,9 @@ from markupsafe import Markup
 from icl_contrastive.artifacts.files import load_table
 from icl_contrastive.claims import OTHER_RUNS, combined
 from icl_contrastive.config import FIGURES, Experiment, jobs
-from icl_contrastive.figures.wording import Claimed, many, number
+from icl_contrastive.figures.wording import many, number
 from icl_contrastive.report.captions import Caption, caption_numbers, read_claimed, write_caption
-from icl_contrastive.report.contradictions import read_contradictions
+from icl_contrastive.report.contradictions import Contradiction, read_contradictions
 from icl_contrastive.report.provenance import Provenance
 from icl_contrastive.report.text import duration, mathematical, moment
 from icl_contrastive.report.universes import read_multiverse
@@ -123,9 +123,10 @@ class Results:
         """Path of a table by its name below their folder."""
         return self.folder / "tables" / f"{name}.csv"
 
-    def claimed(self) -> Claimed:
-        """The scorecard's numbers by the id of the claim."""
-        return read_claimed(self.table("claims"))
+    def contradictions(self, texts: Path) -> list[Contradiction]:
+        """Those listed in a folder, with this run's numbers."""
+        path = texts / "contradictions.yaml"
+        return read_contradictions(path, read_claimed(self.table("claims")), self.experiment.config)
 
     def claims(self) -> list[ClaimRow]:
         """The scorecard; empty where the run has none."""
@@ -281,13 +282,7 @@ def render(
         provenance: see `trace`.
         differences: in what the run differs from the full one; none if it is that one.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("page")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(autoescape=True)
     environment.filters |= {"mathematical": mathematical, "duration": duration, "moment": moment}
     environment.globals |= {"many": many}
     style, script = (_inline(name) for name in ("style.css", "script.js"))
@@ -305,13 +300,22 @@ def render(
         counts=count_verdicts(claim.verdict.name for claim in claims),
         of_the_paper=[one for one in figures if one.name.startswith("figure_")],
         others=[one for one in figures if not one.name.startswith("figure_")],
-        contradictions=read_contradictions(
-            texts / "contradictions.yaml", results.claimed(), results.experiment.config
-        ),
+        contradictions=results.contradictions(texts),
         multiverse=read_multiverse(results.folder / "tables"),
         provenance=provenance,
         differences=differences,
         experiment=results.experiment,
+    )
+
+
+def templates(**settings: Any) -> Environment:
+    """Those beside this module, of both pages."""
+    return Environment(  # noqa: S701  # Markdown needs no escapes
+        loader=FileSystemLoader(Path(__file__).with_name("page")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        **settings,
     )
 
 

@@ -14,13 +14,12 @@ import sys
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from icl_contrastive.config import read_experiment
 from icl_contrastive.figures.wording import many, percent
-from icl_contrastive.report.contradictions import read_contradictions
 from icl_contrastive.report.jobs import needed, recorded_jobs
-from icl_contrastive.report.page import Results, tallies
+from icl_contrastive.report.page import Results, tallies, templates
 from icl_contrastive.report.reference import one_key_a_line, subject
 from icl_contrastive.report.text import duration
 from icl_contrastive.report.universes import Multiverse, read_multiverse
@@ -28,18 +27,10 @@ from icl_contrastive.report.universes import Multiverse, read_multiverse
 PAGE = Path("workflow/docs/results.md")
 REFERENCE = Path("workflow/report/reference.json")
 _TEXTS = Path("workflow/report")
-_UNIVERSES = re.compile(r"<!-- multiverse:begin -->\n.*?<!-- multiverse:end -->", re.DOTALL)
-_QUOTED = re.compile(r"<!-- verdicts:begin -->\n.*?<!-- verdicts:end -->", re.DOTALL)
 
 
 def _templates() -> Environment:
-    environment = Environment(  # noqa: S701  # Markdown, from our own texts
-        loader=FileSystemLoader(Path(__file__).with_name("page")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates(keep_trailing_newline=True)
     environment.filters |= {"cell": _cell, "duration": duration, "subject": _subject}
     environment.globals |= {"many": many, "percent": percent}
     return environment
@@ -68,18 +59,17 @@ def render(results: Results, seconds: dict[str, float]) -> str:
             runs=results.experiment.config["runs"],
             figures=results.figures(_TEXTS),
             seconds=seconds,
-            contradictions=read_contradictions(
-                _TEXTS / "contradictions.yaml", results.claimed(), results.experiment.config
-            ),
+            contradictions=results.contradictions(_TEXTS),
         )
     )
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, lines: str = "verdicts") -> str:
     """The lines between the markers, with these; raises ValueError if there are none."""
-    found = _QUOTED.search(text)
+    begin, end = f"<!-- {lines}:begin -->", f"<!-- {lines}:end -->"
+    found = re.search(f"{begin}\n.*?{end}", text, re.DOTALL)
     if found is None:
-        raise ValueError("no lines between <!-- verdicts:begin --> and <!-- verdicts:end -->")
+        raise ValueError(f"no lines between {begin} and {end}")
     return found[0]
 
 
@@ -103,7 +93,7 @@ def main() -> None:
     PAGE.write_text(page, "utf-8")
     text = text.replace(quoted(text), quoted(page))
     if multiverse := read_multiverse(results.folder / "tables"):
-        text = _UNIVERSES.sub(lambda _: universes(multiverse), text)
+        text = text.replace(quoted(text, "multiverse"), universes(multiverse))
         shutil.copy(results.folder / "figures/multiverse.png", _TEXTS)
     readme.write_text(text, "utf-8")
     REFERENCE.write_text(one_key_a_line(subject(results.experiment.config, claims)), "utf-8")
