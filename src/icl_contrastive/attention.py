@@ -76,6 +76,8 @@ def normalize(x: Tensor, normalization: Normalization) -> Tensor:
     Raises ValueError for another word.
     """
     if normalization == "unit":
+        if x.dtype == torch.float16:  # which has no squares of numbers above 256
+            return normalize(x.float(), normalization).half()
         squares = (x * x).sum(-1, keepdim=True)
         zero = squares == 0  # whose root has no derivative
         return x * squares.masked_fill(zero, 1).rsqrt().masked_fill(zero, 0)
@@ -216,3 +218,8 @@ def check_shapes(weights: Weights, tokens: Tensor) -> None:
                 "tokens[..., None, :, :], for each prompt to meet every layer, or the weights, "
                 f"{name}[..., None, :, :], for each layer to have prompts of its own"
             )
+    sizes = {name: tuple(getattr(weights, name).shape) for name in ("W_Q", "W_K")}
+    if sizes["W_Q"][-2] != sizes["W_K"][-2]:
+        raise ValueError(
+            f"W_Q of shape {sizes['W_Q']} and W_K of shape {sizes['W_K']}: must have as many rows"
+        )

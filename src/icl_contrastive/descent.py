@@ -56,7 +56,15 @@ def pair_cosines(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def check_descent(scheme: Scheme, epochs: int, eta_loss: float) -> None:
-    """Raises ValueError for another scheme, no epochs, or η_loss that is not positive."""
+    """Raises ValueError for another scheme, no epochs, or η_loss that is not positive.
+
+    RuntimeError under ``torch.inference_mode()``.
+    """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "a descent takes gradients, which there are none of under torch.inference_mode(); use "
+            "torch.no_grad() instead"
+        )
     if scheme not in SCHEMES:
         raise ValueError(f"scheme {scheme!r}: must be one of {', '.join(SCHEMES)}")
     if not (isinstance(epochs, Integral) and epochs >= 1):
@@ -84,7 +92,8 @@ def descend(
     η_gd = η_loss / N_CL (A.3). In the latter, a regularizer acts in full at every step;
     ``single_sample_shared_decay`` shares it over the N steps of a pass. Gradients are taken under
     ``torch.no_grad()`` too. Raises ValueError for another scheme, for no epochs, for η_loss that is
-    not positive, and for a variant that the prompts are too short for.
+    not positive, for a start of another shape, and for a variant that the prompts are too short
+    for.
     """
     check_descent(scheme, epochs, eta_loss)
     n = problem.values.shape[-2]
@@ -98,7 +107,12 @@ def descend(
     shown = ... if followed is None else slice(followed)
     inputs, labels = problem.key_features[shown], problem.values[shown]
 
-    weight = variant.initial_weight(problem) if start is None else start.clone()
+    if start is None:
+        weight = variant.initial_weight(problem)
+    elif start.shape != (shape := problem.outer(problem.query_value, problem.query_features).shape):
+        raise ValueError(f"start of shape {tuple(start.shape)}: must be {tuple(shape)}")
+    else:
+        weight = start.clone()
     path, cosines = [], []
     for batch in [None, *batches]:
         if batch is not None:

@@ -5,6 +5,7 @@ Each query token has a reference model of its own, because D' depends on the que
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -166,7 +167,10 @@ def softmax_coordinates(keys: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
         query: (..., 1, d).
     """
     longest = (keys**2).sum(-1).amax(-1)[..., None, None] / 2
-    along = (keys @ query.mT - (query**2).sum(-1, keepdim=True) / 2 - longest).exp()  # (..., n, 1)
+    along = keys @ query.mT - (query**2).sum(-1, keepdim=True) / 2 - longest  # (..., n, 1)
+    # At large norms φ(q) is as good as orthogonal to all keys; their scores keep their ratios.
+    least = math.log(torch.finfo(along.dtype).tiny) / 4
+    along = (along + (least - along.amax(-2, keepdim=True)).clamp(min=0)).exp()
     rest = (keys @ keys.mT - 2 * longest).exp() - along @ along.mT  # (..., n, n)
     values, vectors = torch.linalg.eigh(rest)
     root = vectors * values.clamp(min=0).sqrt()[..., None, :]

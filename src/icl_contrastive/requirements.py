@@ -131,15 +131,23 @@ def required_features(
         raise ValueError(f"tolerance = {tolerance}: must be between 0 and 1")
     if draws < 2:
         raise ValueError(f"draws = {draws}: an interval needs at least 2")
+    if most < 1:
+        raise ValueError(f"most = {most}: must be at least 1")
     heads = read_heads(queries, keys, values, mask, scale)
     if fitted_on is None:
         fitting, heads = _every_other(heads, 0), _every_other(heads, 1)
+        if not bool(heads.attends.flatten(-2).any(-1).all()):
+            raise ValueError(
+                "mask: in a head, no token at an odd position attends to one; give fitted_on, "
+                "queries and keys of other tokens, and all of these are judged"
+            )
     else:
         fitting = read_heads(*fitted_on, None, None, heads.scale)
-        if fitting.leading != heads.leading:
+        there, asked = ((*one.leading, one.keys.shape[-1]) for one in (fitting, heads))
+        if there != asked:
             raise ValueError(
-                f"fitted_on: leading axes {fitting.leading}, must be those of the queries, "
-                f"{heads.leading}"
+                f"fitted_on: leading axes and head size {there}, must be those of the queries, "
+                f"{asked}"
             )
     if not (compared := list(_families(families, projections))):
         raise ValueError("families, projections: must be at least one of each, or None for all")
@@ -264,7 +272,9 @@ def _log_error(head: Heads, scores: Tensor, family: Family, statistics: Statisti
         from_others = (of_others**2).sum(-1, keepdim=True)
     log_distance = distance.log().scatter(-1, top, 2 * log_rest + from_others.log())
     terms = 2 * scores.log_softmax(-1) + log_s + log_distance
-    return np.asarray((terms.logsumexp(-1) - size[:, 0].log()).cpu().numpy())
+    log_error = terms.logsumexp(-1)
+    relative = torch.where(log_error == -torch.inf, log_error, log_error - size[:, 0].log())
+    return np.asarray(relative.cpu().numpy())  # no error is 0 of an output of 0 too
 
 
 def _squared_error(
@@ -283,9 +293,9 @@ def _squared_error(
     estimate = estimate / estimate.sum(-1, keepdim=True)
     if head.values is not None:
         estimate, attention = estimate @ head.values, attention @ head.values
-    return np.asarray(
-        (((estimate - attention) ** 2).sum(-1) / (attention**2).sum(-1)).cpu().numpy()
-    )
+    error = ((estimate - attention) ** 2).sum(-1)
+    relative = torch.where(error == 0, error, error / (attention**2).sum(-1))
+    return np.asarray(relative.cpu().numpy())
 
 
 def _log10_expm1(x: float) -> float:

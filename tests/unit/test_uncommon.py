@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,28 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch import Tensor
 
-from icl_contrastive import check_equivalence, required_features
+from icl_contrastive import (
+    ExponentialFeatures,
+    Statistics,
+    Weights,
+    check_equivalence,
+    descend,
+    dual_problem,
+    predict,
+    pretrain,
+    required_features,
+)
 from icl_contrastive.artifacts.tables import read_table
+from icl_contrastive.attention import normalize
 from icl_contrastive.command import Config
 from icl_contrastive.config import FIGURES, ConfigError, read_experiment
+from icl_contrastive.descent import Scheme
 from icl_contrastive.features import Family, build_family
 from icl_contrastive.figures import multiverse, multiverse_curves, multiverse_decisions
 from icl_contrastive.report.universes import read_multiverse
+from icl_contrastive.tasks import Prompts
 from icl_contrastive.variants import build_variant
 
 from . import universes
@@ -200,6 +215,133 @@ def test_what_heads_cannot_be_is_refused() -> None:
             required_features(queries, one)
     with pytest.raises(ValueError, match="families, projections: must be at least one of each"):
         required_features(one, one, families=[])
+
+
+def test_heads_whose_values_cancel_or_whose_masks_leave_nothing() -> None:
+    """Of an output of 0 that is estimated as 0 there is no error; a mask can leave no pair."""
+    queries, keys, values = torch.randn(3, 8, 4, generator=torch.Generator().manual_seed(0))
+    few: dict[str, Any] = {"families": ["positive"], "draws": 2, "most": 64}
+    for row in required_features(queries, keys, values=0 * values, **few).rows:
+        assert (row["log10_predicted"], row["error"]) == (0, 0)
+    before = torch.eye(8, dtype=torch.bool).roll(1, 0)  # every token attends to the one before it
+    with pytest.raises(ValueError, match="mask: in a head, no token at an odd position attends"):
+        required_features(queries, keys, mask=before, **few)
+    fitted = queries, keys
+    assert required_features(queries, keys, mask=before, fitted_on=fitted, **few).rows
+    with pytest.raises(ValueError, match=r"head size \(3,\), must be those of the queries, \(4,\)"):
+        required_features(queries, keys, fitted_on=(queries[:, :3], keys[:, :3]), **few)
+    with pytest.raises(ValueError, match="most = 0: must be at least 1"):
+        required_features(queries, keys, **few | {"most": 0})
+
+
+# Layers and descents of the user's own
+
+SOFTMAX = build_variant({"model": "softmax"})
+
+
+def layer(size: float = 1, dtype: torch.dtype = torch.float64) -> tuple[Weights, Tensor]:
+    """Weights without normalization, and a prompt of tokens so large."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(4, 6, 4, generator=generator, dtype=torch.float64).to(dtype)
+    return Weights(*drawn[:3, :4], normalization="none"), size * drawn[3]
+
+
+@pytest.mark.parametrize("size", [1, 10, 1e3, 1e8])
+@pytest.mark.parametrize("scheme", ["full_batch", "single_sample"])
+def test_the_dual_of_the_softmax_itself_is_exact_at_large_norms(
+    size: float, scheme: Scheme
+) -> None:
+    """κ(k, q) of a query far from all keys underflows beside κ(k, k)."""
+    weights, tokens = layer(size)
+    output = predict(weights, tokens, SOFTMAX, None)
+    found = descend(dual_problem(weights, tokens, None), SOFTMAX, scheme, 2).prediction
+    assert (found - output).norm() < 1e-12 * output.norm()
+
+
+@pytest.mark.parametrize("size", [1e-5, 1, 1e4])
+def test_unit_vectors_of_half_precision_have_length_1(size: float) -> None:
+    x = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
+    found = normalize((size * x).half(), "unit")
+    assert found.dtype == torch.float16
+    assert torch.allclose(found.double(), x / 5, atol=0.01)
+
+
+def test_no_prompts_have_no_predictions() -> None:
+    weights, tokens = layer()
+    features = ExponentialFeatures(torch.randn(8, 4).double(), torch.zeros(8).double())
+    problem = dual_problem(weights, tokens.expand(0, 6, 4), features)
+    assert descend(problem, SOFTMAX, "full_batch", 1).prediction.shape == (0, 4)
+
+
+def test_what_a_layer_or_a_descent_cannot_be_is_refused() -> None:
+    """Of these, keys of one coordinate and starts of one row would have been broadcast."""
+    weights, tokens = layer()
+    narrow = replace(weights, W_K=weights.W_K[:1])
+    with pytest.raises(ValueError, match="must have as many rows"):
+        predict(narrow, tokens, SOFTMAX, None)
+    problem = dual_problem(weights, tokens.expand(2, 6, 4), None)
+    for start in (torch.zeros(4, 7), torch.zeros(2, 1, 7)):
+        with pytest.raises(ValueError, match=r"start of shape \(.*\): must be \(2, 4, 7\)"):
+            descend(problem, SOFTMAX, "full_batch", 1, start=start.double())
+    with torch.inference_mode(), pytest.raises(RuntimeError, match=r"use torch\.no_grad\(\)"):
+        descend(problem, SOFTMAX, "full_batch", 1)
+
+
+def small(runs: int = 2, count: int = 3, n: int = 4, d: int = 3) -> Prompts:
+    rng = np.random.default_rng(0)
+    shapes = (runs, count, n, d), (runs, count, 1)
+    return Prompts(*(rng.uniform(-1, 1, shape).astype(np.float32) for shape in shapes))
+
+
+def trained(prompts: Prompts, test_prompts: Prompts, **options: Any) -> dict[str, Any]:
+    few: dict[str, Any] = {"seed": 0, "setting": "s", "d_r": 4, "epochs": 1, "device": "cpu"}
+    return pretrain(prompts, test_prompts, SOFTMAX, **few | options).tensors
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("init", "Uniform"), ("normalization", "Unit"), ("omega", "per-step")],
+        *[("order", "random"), ("device", "gpu"), ("batch", 0), ("batch", 1.5)],
+    ],
+)
+def test_a_misspelt_option_of_the_training_is_refused(name: str, value: object) -> None:
+    """Each would have been taken for another."""
+    with pytest.raises(ValueError, match=f"{name} '?{value}'?: must be"):
+        trained(small(), small(), **{name: value})
+
+
+@pytest.mark.parametrize("other", [{"n": 6}, {"d": 4}, {"runs": 3}, {"runs": 1}, {"count": 0}])
+def test_the_training_refuses_prompts_of_other_shapes(other: dict[str, int]) -> None:
+    """Longer ones would have overwritten the memory of others."""
+    with pytest.raises(ValueError, match="test_prompts: tokens of shape"):
+        trained(small(), small(**other))
+    with pytest.raises(ValueError, match="fresh_prompts: tokens of shape"):
+        trained(small(), small(), epochs=2, fresh_prompts=lambda _: small(**other))
+    short = replace(small(), targets=small().targets[:, :2])
+    with pytest.raises(ValueError, match=r"^prompts: tokens of shape"):
+        trained(short, small())
+
+
+def test_prompts_of_any_numbers_are_trained_on() -> None:
+    there = small()
+    as_half = [a.astype(np.float16) for a in (there.tokens, there.targets)]
+    same = [a.astype(np.float64) for a in as_half]
+    found, expected = (trained(Prompts(*arrays), there) for arrays in (as_half, same))
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+def test_statistics_of_what_has_none_are_refused() -> None:
+    one = np.ones((3, 4))
+    for keys, says in ((one[:0], "keys: must be finite"), (np.nan * one, "keys: must be finite")):
+        with pytest.raises(ValueError, match=says):
+            Statistics.of(keys, one)
+    with pytest.raises(ValueError, match=r"sizes differ: keys \(3, 4\), queries \(3, 1\)"):
+        Statistics.of(one, one[:, :1])
+    with pytest.raises(ValueError, match="statistics are of size 4: must be 3"):
+        build_family({"family": "oprf"}).draw(
+            np.random.default_rng(0), 3, 8, Statistics.of(one, one)
+        )
 
 
 # Random features of the user's own

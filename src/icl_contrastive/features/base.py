@@ -129,7 +129,7 @@ class ExponentialFeatures(FeatureMap):
         m = self.omega.shape[-2]
         batch = np.broadcast_shapes(keys.shape[:-2], queries.shape[:-2], self.omega.shape[:-2])
         pairs = math.prod(batch) * keys.shape[-2] * queries.shape[-2]
-        size = max(1, PAIR_BLOCK // pairs)
+        size = max(1, PAIR_BLOCK // max(1, pairs))
         log_keys, log_queries = self._log(keys), self._log(queries)
         parts = []
         for start in range(0, m, size):

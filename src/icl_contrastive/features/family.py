@@ -65,8 +65,16 @@ class Statistics:
 
     @classmethod
     def of(cls, keys: npt.ArrayLike, queries: npt.ArrayLike) -> Statistics:
-        """Statistics of keys (..., d) and queries (..., d), both as φ takes them."""
+        """Statistics of keys (..., d) and queries (..., d), both as φ takes them.
+
+        Raises ValueError for none of them, other sizes, and numbers that are not finite.
+        """
         x, y = (np.asarray(a, np.float64).reshape(-1, np.shape(a)[-1]) for a in (keys, queries))
+        if x.shape[1] != y.shape[1]:
+            raise ValueError(f"sizes differ: keys {np.shape(keys)}, queries {np.shape(queries)}")
+        for name, a in (("keys", x), ("queries", y)):
+            if not (len(a) and np.isfinite(a).all()):
+                raise ValueError(f"{name}: must be finite numbers, of one token at least")
         cross = np.outer(x.mean(0), y.mean(0))
         second_moment = x.T @ x / len(x) + y.T @ y / len(y) + cross + cross.T
         return cls(second_moment, Moments.of(x), Moments.of(y))
@@ -142,6 +150,8 @@ class Family(ABC):
         arrays that are none, are not finite or have other shapes than ``shapes``.
         """
         self.dimension(d, d_r)
+        if statistics is not None and len(statistics.second_moment) != d:
+            raise ValueError(f"statistics are of size {len(statistics.second_moment)}: must be {d}")
         arrays = self.sample(rng, d, d_r, statistics)
         if not isinstance(arrays, Mapping):
             raise ValueError(f"{self!r}.sample: {type(arrays).__name__} must be a dict of arrays")

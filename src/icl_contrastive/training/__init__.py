@@ -11,7 +11,8 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from numbers import Integral
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -178,8 +179,22 @@ def pretrain(
 
     Raises:
         TrainingDivergedError: naming run and epoch.
-        ValueError: if the features can be negative, or there are none of this d_r.
+        ValueError: if the features can be negative, or there are none of this d_r; for another word
+            than an argument has, a batch of none, and prompts of other shapes.
     """
+    for name, word, words in (
+        ("init", init, get_args(Init)),
+        ("normalization", normalization, ("unit", "scaled", "none")),
+        ("omega", omega, get_args(Omega)),
+        ("order", order, get_args(Order)),
+        ("device", device, get_args(Device)),
+    ):
+        if word not in words:
+            raise ValueError(f"{name} {word!r}: must be one of {', '.join(words)}")
+    if not (isinstance(batch, Integral) and batch >= 1):
+        raise ValueError(f"batch {batch!r}: must be an integer of at least 1")
+    prompts = _checked("prompts", prompts, prompts)
+    test_prompts = _checked("test_prompts", test_prompts, prompts)
     family = family or Positive()
     if not family.nonnegative:
         raise ValueError(f"{family!r} features can be negative: no layer is trained with them")
@@ -223,7 +238,7 @@ def pretrain(
     began = time.monotonic()
     for epoch in range(done, epochs):
         if epoch and fresh_prompts is not None:
-            prompts = fresh_prompts(epoch + 1)
+            prompts = _checked("fresh_prompts", fresh_prompts(epoch + 1), prompts)
         met = prompts if order == "fixed" else _shuffled(prompts, seed, setting, epoch + 1)
         count = prompts.tokens.shape[1]
         part = batch if omega == "per_step" else count  # prompts that share a draw
@@ -259,6 +274,25 @@ def pretrain(
             seconds / (epoch + 1 - done) * (epochs - epoch - 1),
         )
     return Pretrained(trainer.weights | (features or {}), train_mse, test_mse, kept)
+
+
+def _checked(name: str, prompts: Prompts, like: Prompts) -> Prompts:
+    """The prompts as the compiled loop takes them, with axes like those of others.
+
+    It looks at no shape: with a wrong one it would write where it must not.
+    """
+    tokens, targets = (
+        np.ascontiguousarray(array, np.float32) for array in (prompts.tokens, prompts.targets)
+    )
+    runs, _, n, d = np.shape(like.tokens) if np.ndim(like.tokens) == 4 else (0,) * 4
+    count, d_y = tokens.shape[1:2], np.shape(like.targets)[-1:]
+    wanted = (runs, *count, n, d), (runs, *count, *d_y)
+    if (tokens.shape, targets.shape) != wanted or not (tokens.size and 1 <= d_y[0] <= d):
+        raise ValueError(
+            f"{name}: tokens of shape {tokens.shape}, targets of shape {targets.shape}; must be "
+            "(R, prompts, N + 1, d) and (R, prompts, d_y), with the same R, N, d and d_y for all"
+        )
+    return replace(prompts, tokens=tokens, targets=targets)
 
 
 def _shuffled(prompts: Prompts, seed: int, setting: str, epoch: int) -> Prompts:
