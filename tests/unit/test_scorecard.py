@@ -216,6 +216,12 @@ def test_what_is_expected_of_a_slope_is_in_the_row() -> None:
         {"verdict": "reproduced"},
         {"kind": "exact"},
         {"changed": {"how": "Looser.", "first_verdict": "contradicted"}},
+        {"measure": "unexplained"},
+        {"measure": {"name": "identity_error", "of": "softmax", "scheme": "full_batch"}},
+        {"criterion": "at_most"},
+        {"criterion": {"kind": "at_most", "reproduced": "1e-10", "partly": "1e-06"}},
+        {"criterion": {"kind": "at_most", "reproduced": 1, "partly": None}},
+        {"criterion": {"kind": "below", "than": float("nan")}},
     ],
 )
 def test_a_claim_that_cannot_be_evaluated_is_refused(broken: dict[str, Any]) -> None:
@@ -228,6 +234,37 @@ def test_an_id_given_twice_and_other_statistics_are_refused() -> None:
         read_claims(CLAIMS | {"claims": [IDENTITY, IDENTITY]})
     with pytest.raises(ClaimError, match="statistics"):
         read_claims(CLAIMS | {"statistics": {"level": 0.05}})
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"level": 5}, "level 5 must be between 0 and 1"),
+        ({"level": "0.05"}, "level '0.05' must be a number"),
+        ({"confidence": 95}, "confidence 95 must be between 0 and 1"),
+        ({"negligible": {"ratio": 0.1, "number": 0.1}}, r"negligible ratio 0\.1 must be above 1"),
+        ({"negligible": {"ratio": 1.1}}, "'number'"),
+    ],
+)
+def test_statistics_are_numbers_that_can_be_tested_with(changed: Any, says: str) -> None:
+    """With a level of 5, for 5 %, every test would have been passed."""
+    with pytest.raises(ClaimError, match=f"statistics: {says}"):
+        read_claims(CLAIMS | {"statistics": CLAIMS["statistics"] | changed})
+
+
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        (None, "claims: NoneType must be a list of claims"),
+        ([], "claims: list must be a list of claims"),
+        (["hello"], "hello: "),
+        ([None], "None: "),
+        ([{"id": 5}], "5: TypeError: id is a text"),
+    ],
+)
+def test_a_list_that_holds_no_claims_is_refused(claims: Any, says: str) -> None:
+    with pytest.raises(ClaimError, match=says):
+        read_claims(CLAIMS | {"claims": claims})
 
 
 def test_a_changed_claim_keeps_its_first_verdict() -> None:

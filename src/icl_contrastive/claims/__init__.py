@@ -156,7 +156,10 @@ def read_claims(entries: Mapping[str, Any]) -> tuple[Settings, list[Claim]]:
         settings = Settings(**entries["statistics"])
     except (KeyError, TypeError) as error:
         raise ClaimError(f"statistics: {error}") from error
-    claims = [_read_claim(entry) for entry in entries["claims"]]
+    listed = entries.get("claims")
+    if not (isinstance(listed, list | tuple) and listed):
+        raise ClaimError(f"claims: {type(listed).__name__} must be a list of claims")
+    claims = [_read_claim(entry) for entry in listed]
     names = [claim.id for claim in claims]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ClaimError(f"{', '.join(sorted(twice))}: given twice")
@@ -164,8 +167,10 @@ def read_claims(entries: Mapping[str, Any]) -> tuple[Settings, list[Claim]]:
 
 
 def _read_claim(entry: Mapping[str, Any]) -> Claim:
-    name = entry.get("id", "a claim without id")
+    name = entry.get("id", "a claim without id") if isinstance(entry, Mapping) else entry
     try:
+        if not isinstance(name, str):
+            raise TypeError("id is a text")
         rest = {"paper": "", "kind": "measured", "statement": name, **entry}
         if rest["kind"] not in get_args(Kind):
             raise TypeError(f"kind is one of {', '.join(get_args(Kind))}")
@@ -179,7 +184,9 @@ def _read_claim(entry: Mapping[str, Any]) -> Claim:
             if rest["first_verdict"] not in FIRST_VERDICTS:
                 raise TypeError(f"first_verdict is one of {', '.join(FIRST_VERDICTS)}")
         claim = Claim(**rest, measure=measure, arguments=arguments, criterion=criterion)
-    except (KeyError, TypeError) as error:
+        if not isinstance(arguments.get("of", {}), Mapping):
+            raise TypeError("of is a mapping, such as {model: softmax}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ClaimError(f"{name}: {type(error).__name__}: {error}") from error
     return claim
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,23 @@ class Settings:
     level: float
     confidence: float
     negligible: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        """Raises TypeError for what is no such number."""
+        for name in ("level", "confidence"):
+            if not 0 < _number(name, getattr(self, name)) < 1:
+                raise TypeError(f"{name} {getattr(self, name)!r} must be between 0 and 1")
+        for name, least in (("ratio", 1), ("number", 0)):
+            number = self.negligible[name]
+            if not _number(f"negligible {name}", number) > least:
+                raise TypeError(f"negligible {name} {number!r} must be above {least}")
+
+
+def _number(name: str, number: Any) -> float:
+    """A real number; raises TypeError, also for 1e-6, which is a text in YAML, 1.0e-6 is not."""
+    if isinstance(number, bool) or not isinstance(number, Real) or math.isnan(number):
+        raise TypeError(f"{name} {number!r} must be a number, written as 1.0e-6 if it is small")
+    return float(number)
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,10 @@ class Region:
 
     low: float = -math.inf
     high: float = math.inf
+
+    def __post_init__(self) -> None:
+        """Raises TypeError for ends that are no numbers."""
+        _number("threshold", self.low), _number("threshold", self.high)
 
     def holds(self, number: float) -> bool:
         """Whether the number lies in it."""
@@ -253,7 +275,7 @@ def _beyond(
 
 
 def _as_list(numbers: Any) -> Sequence[float]:
-    return numbers if isinstance(numbers, Sequence) else [numbers]
+    return numbers if isinstance(numbers, list | tuple) else [numbers]
 
 
 def _at_most(number: float) -> Region:
