@@ -180,7 +180,7 @@ def test_families_are_fitted_on_other_tokens_than_they_are_judged_on() -> None:
             {"queries": np.ones((6, 16, 8)), "keys": np.ones((4, 16, 8))},
             r"6 heads of queries do not",
         ),
-        ({"fitted_on": heads(2)}, r"fitted_on: leading axes \(2,\), must be those of the queries"),
+        ({"fitted_on": heads(2)}, r"fitted_on: leading axes and head size \(2, "),
         ({"queries": np.ones((1, 8)), "fitted_on": None}, r"a single token: give fitted_on"),
     ],
 )

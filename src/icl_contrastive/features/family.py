@@ -67,14 +67,13 @@ class Statistics:
     def of(cls, keys: npt.ArrayLike, queries: npt.ArrayLike) -> Statistics:
         """Statistics of keys (..., d) and queries (..., d), both as φ takes them.
 
-        Raises ValueError for none of them, other sizes, and numbers that are not finite.
+        Raises ValueError for none of them and for other sizes.
         """
         x, y = (np.asarray(a, np.float64).reshape(-1, np.shape(a)[-1]) for a in (keys, queries))
         if x.shape[1] != y.shape[1]:
             raise ValueError(f"sizes differ: keys {np.shape(keys)}, queries {np.shape(queries)}")
-        for name, a in (("keys", x), ("queries", y)):
-            if not (len(a) and np.isfinite(a).all()):
-                raise ValueError(f"{name}: must be finite numbers, of one token at least")
+        if not (len(x) and len(y)):
+            raise ValueError("no keys or no queries: there must be one of each at least")
         cross = np.outer(x.mean(0), y.mean(0))
         second_moment = x.T @ x / len(x) + y.T @ y / len(y) + cross + cross.T
         return cls(second_moment, Moments.of(x), Moments.of(y))

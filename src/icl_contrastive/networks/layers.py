@@ -91,6 +91,8 @@ def read_layers(path: Path, *, causal: bool, scale: float | None) -> Layers:
         for one in (heads.queries, heads.keys, heads.values)
     )
     prompts = 1 if q.ndim == 3 else q.shape[-4]
+    if prompts * q.shape[-2] < 2:
+        raise StepError(f"{path}: a single token; must be two at least, to fit on one of them")
     prompt = np.repeat(np.arange(prompts), q.shape[-2])
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     return Layers(queries, keys, values, prompt, causal, scale)
