@@ -19,7 +19,7 @@ if ablations:
         wildcard_constraints:
             runs=r"\d+",
         resources:
-            **needs(estimates.data, jobs.ablation_data),
+            **needs("data", jobs.ablation_data),
         params:
             config=config_of(jobs.ablation_data),
 
@@ -38,7 +38,7 @@ if ablations:
             ablation=any_of(ablations),
         priority: 1
         resources:
-            **needs(estimates.pretrain, jobs.ablation_training),
+            **needs("pretrain", jobs.ablation_training),
         params:
             config=config_of(jobs.ablation_training),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
@@ -61,7 +61,7 @@ if ablations:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.ablation, jobs.ablation),
+            **needs("ablation", jobs.ablation),
         params:
             config=config_of(jobs.ablation),
         shell:

@@ -25,7 +25,7 @@ if experiment.approximation_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.approximation, jobs.approximation),
+            **needs("approximation", jobs.approximation),
         params:
             config=config_of(jobs.approximation),
         shell:
@@ -50,7 +50,7 @@ if experiment.approximation_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.attention_errors, jobs.attention_errors),
+            **needs("attention_errors", jobs.attention_errors),
         params:
             config=config_of(jobs.attention_errors),
         shell:
@@ -78,7 +78,7 @@ if experiment.diagram_cell:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.diagram, jobs.diagram),
+            **needs("diagram", jobs.diagram),
         params:
             config=config_of(jobs.diagram),
         shell:

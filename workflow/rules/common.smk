@@ -160,22 +160,26 @@ def config_of(job):
     return lambda wildcards: jobs.as_json(job(experiment, *wildcards))
 
 
-def needs(estimate, job=lambda experiment, *names: {}):
+def needs(rule, job):
     """Memory, time and GPUs that a rule's job asks for, and as much again on every retry."""
 
     @cache
     def need(*names):
-        return estimate(experiment, job(experiment, *names))
+        return estimates.need(experiment, rule, job(experiment, *names))
+
+    def gpu(wildcards):
+        trains = rule in ("pretrain", "universe")
+        return 1 if trains and experiment.config["execution"]["device"] == "cuda" else None
 
     return {
         "mem_mb": lambda wildcards, attempt: attempt * need(*wildcards).mem_mb,
         "runtime": lambda wildcards, attempt: attempt * need(*wildcards).runtime,
-        "gpu": lambda wildcards: need(*wildcards).gpu,  # None: not asked for
+        "gpu": gpu,
     }
 
 
-table_needs = needs(estimates.tables)
-multiverse_needs = needs(estimates.multiverse)
+table_needs = needs("tables", estimates.tables)
+multiverse_needs = needs("multiverse", jobs.multiverse)
 
 
 def figure_code(figure):

@@ -27,7 +27,7 @@ if experiment.control_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.controls, jobs.controls),
+            **needs("controls", jobs.controls),
         params:
             config=config_of(jobs.controls),
         shell:

@@ -18,7 +18,7 @@ rule data:
         "../envs/python.yaml"
     threads: 1
     resources:
-        **needs(estimates.data, jobs.data),
+        **needs("data", jobs.data),
     params:
         config=config_of(jobs.data),
     shell:

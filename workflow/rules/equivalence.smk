@@ -25,7 +25,7 @@ rule equivalence:
         "../envs/python.yaml"
     threads: 1
     resources:
-        **needs(estimates.equivalence, jobs.equivalence),
+        **needs("equivalence", jobs.equivalence),
     params:
         config=config_of(jobs.equivalence),
     shell:
@@ -50,7 +50,7 @@ rule trajectory:
         "../envs/python.yaml"
     threads: 1
     resources:
-        **table_needs,
+        **needs("trajectory", jobs.equivalence),
     params:
         config=config_of(jobs.trajectory),
     shell:

@@ -28,7 +28,7 @@ if experiment.family_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.families, jobs.families),
+            **needs("families", jobs.families),
         params:
             config=config_of(jobs.families),
         shell:

@@ -23,7 +23,7 @@ if universes:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.universe, jobs.universe),
+            **needs("universe", jobs.universe),
         params:
             config=config_of(jobs.universe),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
@@ -50,7 +50,7 @@ if universes:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.universe_claims, jobs.universe_claims),
+            **needs("universe_claims", jobs.universe_claims),
         params:
             config=config_of(jobs.universe_claims),
         shell:

@@ -24,7 +24,7 @@ if experiment.networks:
             "../envs/networks.yaml"
         threads: 1
         resources:
-            **needs(estimates.network, jobs.network),
+            **needs("network", jobs.network),
         params:
             packages=packages,
             config=config_of(jobs.network),
@@ -49,7 +49,7 @@ if experiment.networks:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.heads, jobs.heads),
+            **needs("heads", jobs.heads),
         params:
             config=config_of(jobs.heads),
         shell:

@@ -21,7 +21,7 @@ rule pretrain:
         "../envs/python.yaml"
     threads: 1
     resources:
-        **needs(estimates.pretrain, jobs.pretrain),
+        **needs("pretrain", jobs.pretrain),
     params:
         config=config_of(jobs.pretrain),
         # A function of the input is not compared with the last run: another device changes rounding.

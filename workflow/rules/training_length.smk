@@ -24,7 +24,7 @@ if experiment.long_settings:
             "results/benchmarks/training_length/{setting}_pretrain.tsv"
         priority: 1000
         resources:
-            **needs(estimates.pretrain, jobs.long_training),
+            **needs("pretrain", jobs.long_training),
         params:
             config=config_of(jobs.long_training),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
@@ -45,7 +45,7 @@ if experiment.long_settings:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **needs(estimates.training_length, jobs.training_length),
+            **needs("training_length", jobs.training_length),
         params:
             config=config_of(jobs.training_length),
         shell:
