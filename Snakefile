@@ -31,6 +31,9 @@ wildcard_constraints:
     setting=any_of(experiment.settings),
     variant=any_of(experiment.variants),
     figure=any_of(experiment.figures),
+    ablation=any_of(ablations),
+    network=any_of(experiment.networks),
+    universe=any_of(universes),
 
 
 # What a run makes. Intermediates are listed too, so that a deleted one is made again.

@@ -34,8 +34,6 @@ if ablations:
             "results/logs/ablations/{ablation}_pretrain.log",
         benchmark:
             "results/benchmarks/ablations/{ablation}_pretrain.tsv"
-        wildcard_constraints:
-            ablation=any_of(ablations),
         priority: 1
         resources:
             **needs("pretrain", jobs.ablation_training),
@@ -55,8 +53,6 @@ if ablations:
             "results/logs/ablations/{ablation}.log",
         benchmark:
             "results/benchmarks/ablations/{ablation}.tsv"
-        wildcard_constraints:
-            ablation=any_of(ablations),
         conda:
             "../envs/python.yaml"
         threads: 1

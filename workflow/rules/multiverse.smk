@@ -17,8 +17,6 @@ if universes:
             "results/logs/multiverse/{universe}_train.log",
         benchmark:
             "results/benchmarks/multiverse/{universe}_train.tsv"
-        wildcard_constraints:
-            universe=any_of(universes),
         conda:
             "../envs/python.yaml"
         threads: 1
@@ -44,8 +42,6 @@ if universes:
             "results/logs/multiverse/{universe}.log",
         benchmark:
             "results/benchmarks/multiverse/{universe}.tsv"
-        wildcard_constraints:
-            universe=any_of(universes),
         conda:
             "../envs/python.yaml"
         threads: 1
@@ -65,8 +61,6 @@ if universes:
             "results/logs/multiverse/fresh/{universe}_train.log",
         benchmark:
             "results/benchmarks/multiverse/fresh/{universe}_train.tsv"
-        wildcard_constraints:
-            universe=any_of(universes),
         params:
             config=config_of(partial(jobs.universe, fresh=True)),
             device=lambda wildcards, input: experiment.config["execution"]["device"],
@@ -83,8 +77,6 @@ if universes:
             "results/logs/multiverse/fresh/{universe}.log",
         benchmark:
             "results/benchmarks/multiverse/fresh/{universe}.tsv"
-        wildcard_constraints:
-            universe=any_of(universes),
         params:
             config=config_of(partial(jobs.universe_claims, fresh=True)),
 

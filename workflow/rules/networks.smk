@@ -18,8 +18,6 @@ if experiment.networks:
             "results/logs/networks/{network}_record.log",
         benchmark:
             "results/benchmarks/networks/{network}_record.tsv"
-        wildcard_constraints:
-            network=any_of(experiment.networks),
         conda:
             "../envs/networks.yaml"
         threads: 1
@@ -43,8 +41,6 @@ if experiment.networks:
             "results/logs/networks/{network}.log",
         benchmark:
             "results/benchmarks/networks/{network}.tsv"
-        wildcard_constraints:
-            network=any_of(experiment.networks),
         conda:
             "../envs/python.yaml"
         threads: 1
