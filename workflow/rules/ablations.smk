@@ -64,33 +64,3 @@ if ablations:
             "python -m icl_contrastive.steps.ablation"
             " --config {params.config:q} --data {input.data:q} --pretrained {input.pretrained:q}"
             " --output {output:q} --code {input.code:q} {input.own:q} 2> {log:q}"
-
-    rule ablations:
-        input:
-            ablations="results/tables/ablations.csv",
-            code=code("figures.ablations"),
-        output:
-            pdf="results/figures/ablations.pdf",
-            png=report(
-                "results/figures/ablations.png",
-                caption="../report/ablations.rst",
-                category="Figures beyond the paper",
-                labels={"figure": "Ablations"},
-            ),
-        log:
-            "results/logs/figures/ablations.log",
-        benchmark:
-            "results/benchmarks/figures/ablations.tsv"
-        localrule: True
-        conda:
-            "../envs/python.yaml"
-        threads: 1
-        resources:
-            **table_needs,
-        params:
-            numbers=lambda wildcards, input: CaptionNumbers(
-                "ablations", "{}", {"ablations": input.ablations}
-            ),
-        shell:
-            "python -m icl_contrastive.figures.ablations --config '{{}}'"
-            " --ablations {input.ablations:q} --code {input.code:q} --output {output:q} 2> {log:q}"

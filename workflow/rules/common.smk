@@ -329,9 +329,3 @@ def best_universes():
 
     with checkpoints.best_universes.get().output[0].open(encoding="utf-8") as file:
         return [row["trained"] for row in csv.DictReader(file)]
-
-
-multiverse_figures = ["multiverse", "multiverse_curves", "multiverse_decisions"]
-multiverse_table_files = expand(
-    "results/tables/{table}.csv", table=[*MULTIVERSE_TABLES, "multiverse_joint"]
-)

@@ -1,13 +1,26 @@
-"""The figures, one rule each, named as its target: snakemake --cores 8 figure_5.
+"""The figures, one rule each, those of the config named as its target: snakemake --cores 8 figure_5.
 
 In: tables in results/tables/, no tensors. Out: results/figures/<figure>.pdf and .png.
 """
 
-for figure in experiment.figures:
+# What is no part of the whole: the tables and the figures of a target of its own.
+apart = {}
+if ablations:
+    apart["ablations"] = ["ablations"], ["ablations"]
+if experiment.networks:
+    apart["networks"] = ["heads"], ["heads", "heads_share"]
+if universes:
+    apart["multiverse"] = (
+        [*MULTIVERSE_TABLES, "multiverse_joint"],
+        ["multiverse", "multiverse_curves", "multiverse_decisions"],
+    )
+
+for figure in [*experiment.figures, *(one for _, figures in apart.values() for one in figures)]:
+    figure_needs = multiverse_needs if figure.startswith("multiverse") else table_needs
 
     rule:
         name:
-            figure
+            figure if figure in experiment.figures else f"draw_{figure}"
         input:
             **figure_tables(figure),
             code=figure_code(figure),
@@ -28,7 +41,7 @@ for figure in experiment.figures:
             "../envs/python.yaml"
         threads: 1
         resources:
-            **table_needs,
+            **figure_needs,
         params:
             module=f"icl_contrastive.figures.{figure}",
             config=jobs.as_json(jobs.figure(experiment, figure)),
@@ -37,3 +50,14 @@ for figure in experiment.figures:
         shell:
             "python -m {params.module} @<(printf '%s\\n' --config {params.config:q}) {params.tables}"
             " --code {input.code:q} --output {output:q} 2> {log:q}"
+
+
+for target, (tables, figures) in apart.items():
+
+    rule:
+        name:
+            target
+        input:
+            expand("results/tables/{table}.csv", table=tables),
+            expand("results/figures/{figure}.{format}", figure=figures, format=["pdf", "png"]),
+        localrule: True

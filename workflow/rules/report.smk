@@ -5,18 +5,13 @@ from which commit it was made, so it is no part of `all`, whose artifacts are th
 """
 
 # Once made, what is no part of the whole is on the page, and kept up to date for it.
-apart = {
-    "ablations": (["results/tables/ablations.csv"], ["ablations"], parts["ablations"]),
-    "heads": (["results/tables/heads.csv"], ["heads", "heads_share"], parts["heads"]),
-    "multiverse": (multiverse_table_files, multiverse_figures, universes),
-}
 made_apart = [
     path
-    for tables, figures, asked_for in apart.values()
-    if asked_for and all(os.path.exists(f"results/figures/{one}.png") for one in figures)
+    for tables, figures in apart.values()
+    if all(os.path.exists(f"results/figures/{one}.png") for one in figures)
     for path in [
-        *tables,
-        *expand("results/figures/{one}.{kind}", one=figures, kind=["pdf", "png"]),
+        *expand("results/tables/{table}.csv", table=tables),
+        *expand("results/figures/{figure}.{format}", figure=figures, format=["pdf", "png"]),
     ]
 ]
 
