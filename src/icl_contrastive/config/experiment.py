@@ -166,29 +166,21 @@ class Experiment:
     @property
     def tables(self) -> list[str]:
         """The tables, by name below their folder."""
-        measured = ["approximation", "matrices", "attention_errors", "attention_bias"]
-        measured = measured if self.approximation_settings else []
-        families = ["families", "family_closed_forms", "family_requirements"]
-        families = families if self.family_settings else []
-        trained = ["family_training"] if self.trained_family_cells else []
-        diagram = ["diagram"] if self.diagrams else []
-        compared = ["controls", "solutions"] if self.control_settings else []
-        longer = ["training_length"] if self.long_settings else []
-        trajectories = [f"trajectories/{cell}" for cell in self.trajectory_cells]
-        curves = [
-            f"pretraining/{one}" for one in self.figures if "pretraining" in FIGURES[one].tables
+        of_sections = [
+            (self.approximation_settings, ("approximation", "matrices")),
+            (self.approximation_settings, ("attention_errors", "attention_bias")),
+            (self.family_settings, ("families", "family_closed_forms", "family_requirements")),
+            (self.trained_family_cells, ("family_training",)),
+            (self.diagrams, ("diagram",)),
+            (self.control_settings, ("controls", "solutions")),
+            (self.long_settings, ("training_length",)),
         ]
-        optional = [
-            *measured,
-            *families,
-            *trained,
-            *diagram,
-            *compared,
-            *longer,
-            *curves,
-            *trajectories,
+        return [
+            *("pretraining", "equivalence"),
+            *(name for asked_for, names in of_sections if asked_for for name in names),
+            *(f"pretraining/{one}" for one in self.figures if "pretraining" in FIGURES[one].tables),
+            *(f"trajectories/{cell}" for cell in self.trajectory_cells),
         ]
-        return ["pretraining", "equivalence", *optional]
 
     def figure_table(self, figure: str, table: str) -> str:
         """Name of the table, below the folder of tables, that the figure reads as ``table``."""
@@ -219,10 +211,6 @@ class Experiment:
         if name in self.entries:
             return self.entries[name]
         return [self.variants[name]] if name in self.variants else []
-
-    def has_features(self, variant: str) -> bool:
-        """Whether the variant estimates the kernel by random features."""
-        return self.variants[variant].has_features
 
     def figure_cell(self, figure: str) -> Cell:
         """The cell of a figure that shows a single one."""
