@@ -36,40 +36,41 @@ wildcard_constraints:
     universe=any_of(universes),
 
 
+# The parts that tables are put together from.
+parts = {
+    "equivalence": expand("results/equivalence/{cell}.csv", cell=experiment.cells),
+    "approximation": expand(
+        "results/approximation/{setting}.csv", setting=experiment.approximation_settings
+    ),
+    "matrices": expand(
+        "results/approximation/{setting}_matrices.csv", setting=experiment.approximation_settings
+    ),
+    "attention_errors": expand(
+        "results/attention_errors/{setting}.csv", setting=experiment.approximation_settings
+    ),
+    "attention_bias": expand(
+        "results/attention_errors/{setting}_bias.csv", setting=experiment.approximation_settings
+    ),
+    "families": expand("results/families/{setting}.csv", setting=experiment.family_settings),
+    "family_closed_forms": expand(
+        "results/families/{setting}_closed_forms.csv", setting=experiment.family_settings
+    ),
+    "controls": expand("results/controls/{setting}.csv", setting=experiment.control_settings),
+    "solutions": expand(
+        "results/controls/{setting}_solutions.csv", setting=experiment.control_settings
+    ),
+    "training_length": expand(
+        "results/training_length/{setting}.csv", setting=experiment.long_settings
+    ),
+}
+
 # What a run makes. Intermediates are listed too, so that a deleted one is made again.
 artifacts = [
     *expand("results/data/{setting}.safetensors", setting=experiment.settings),
     *expand("results/pretrained/{cell}.safetensors", cell=experiment.cells),
-    *expand(
-        "results/equivalence/{cell}.{format}",
-        cell=experiment.cells,
-        format=["csv", "safetensors"],
-    ),
-    *expand(
-        "results/approximation/{setting}{part}.csv",
-        setting=experiment.approximation_settings,
-        part=["", "_matrices"],
-    ),
-    *expand(
-        "results/attention_errors/{setting}{part}.csv",
-        setting=experiment.approximation_settings,
-        part=["", "_bias"],
-    ),
-    *expand(
-        "results/families/{setting}{part}.csv",
-        setting=experiment.family_settings,
-        part=["", "_closed_forms"],
-    ),
-    *expand(
-        "results/controls/{setting}{part}.csv",
-        setting=experiment.control_settings,
-        part=["", "_solutions"],
-    ),
-    *expand(
-        "results/training_length/{setting}.{format}",
-        setting=experiment.long_settings,
-        format=["csv", "safetensors"],
-    ),
+    *expand("results/equivalence/{cell}.safetensors", cell=experiment.cells),
+    *expand("results/training_length/{setting}.safetensors", setting=experiment.long_settings),
+    *(path for paths in parts.values() for path in paths),
     *expand("results/tables/{table}.csv", table=[*experiment.tables, "claims", "effects"]),
     *expand("results/figures/{figure}.{format}", figure=experiment.figures, format=["pdf", "png"]),
 ]

@@ -45,38 +45,13 @@ use rule pretraining_table as learning_curves with:
         **table_needs,
 
 
-# Tables whose rows are those of the parts, one after the other: results/tables/approximation.csv, say,
-# by the rule approximation_table.
-parts = {
-    "equivalence": expand("results/equivalence/{cell}.csv", cell=experiment.cells),
-    "approximation": expand(
-        "results/approximation/{setting}.csv", setting=experiment.approximation_settings
-    ),
-    "matrices": expand(
-        "results/approximation/{setting}_matrices.csv", setting=experiment.approximation_settings
-    ),
-    "attention_errors": expand(
-        "results/attention_errors/{setting}.csv", setting=experiment.approximation_settings
-    ),
-    "attention_bias": expand(
-        "results/attention_errors/{setting}_bias.csv", setting=experiment.approximation_settings
-    ),
-    "families": expand("results/families/{setting}.csv", setting=experiment.family_settings),
-    "family_closed_forms": expand(
-        "results/families/{setting}_closed_forms.csv", setting=experiment.family_settings
-    ),
-    "controls": expand("results/controls/{setting}.csv", setting=experiment.control_settings),
-    "solutions": expand(
-        "results/controls/{setting}_solutions.csv", setting=experiment.control_settings
-    ),
-    "training_length": expand(
-        "results/training_length/{setting}.csv", setting=experiment.long_settings
-    ),
+# Tables whose rows are those of `parts`, one after the other: results/tables/approximation.csv, say, by
+# the rule approximation_table.
+for table, tables in {
+    **parts,
     "ablations": expand("results/ablations/{ablation}.csv", ablation=ablations),
     "heads": expand("results/networks/{network}.csv", network=experiment.networks),
-}
-
-for table, tables in parts.items():
+}.items():
     if not tables:
         continue  # an optional section that the config leaves out
 
