@@ -26,7 +26,7 @@ from icl_contrastive.steps import (
     family_training,
     pretrain,
 )
-from icl_contrastive.steps.layer import fitted_statistics, load_layer
+from icl_contrastive.steps.layer import load_layer, load_projections
 from icl_contrastive.training import initial_statistics, initial_weights
 from icl_contrastive.training.batched import BatchedRuns
 from icl_contrastive.training.fused import FusedRuns
@@ -194,15 +194,14 @@ def test_every_family_is_measured(sweep: Path) -> None:
 
 def test_constants_are_fitted_on_prompts_that_are_not_judged(folder: Path, tmp_path: Path) -> None:
     tensors, made_by = load_tensors(folder / "data.safetensors")
-    weights = load_layer(folder / "positive.safetensors", 1, torch.float64).weights
-
     def fitted(changed: int | None, judged: int | slice) -> float:
         tokens = tensors["test_tokens"].copy()
         if changed is not None:
             tokens[1, changed] += 1
         path = tmp_path / f"{changed}.safetensors"
         save_tensors(path, {**tensors, "test_tokens": tokens}, made_by)
-        return float(fitted_statistics(path, weights, 1, judged).second_moment.sum())
+        _, statistics = load_projections(path, folder / "positive.safetensors", 1, judged)
+        return float(statistics.second_moment.sum())
 
     for judged, inside, outside in ((2, 2, 3), (slice(2), 1, 2)):
         assert fitted(inside, judged) == fitted(None, judged)

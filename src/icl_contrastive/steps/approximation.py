@@ -7,7 +7,6 @@ import logging
 from typing import Any
 
 import pandas as pd
-import torch
 
 from icl_contrastive.analysis.estimates import (
     Matrices,
@@ -17,11 +16,10 @@ from icl_contrastive.analysis.estimates import (
 )
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.attention import project
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import build_family
 from icl_contrastive.steps.entries import entries
-from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
+from icl_contrastive.steps.layer import draw_map, load_projections
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
@@ -43,17 +41,16 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write every repeat's errors, and the matrices of the first repeat of the d_r shown."""
     check_origin(config, arguments.data, arguments.pretrained)
     setting, run = config["setting"], config["run"]
-    layer = load_layer(arguments.pretrained, run, torch.float64)
-    tokens, _ = load_test_prompts(arguments.data, run, config["prompt"], torch.float64)
-    projections = project(layer.weights, tokens)
-    family = build_family(config["features"])
-    statistics = fitted_statistics(arguments.data, layer.weights, run, config["prompt"])
+    projections, statistics = load_projections(
+        arguments.data, arguments.pretrained, run, config["prompt"]
+    )
+    family, d = build_family(config["features"]), projections.keys.shape[-1]
     exact = exact_matrices(projections)
     errors, matrices = [], [matrix_rows(setting, None, exact)]
     for d_r in config["d_r"]:
         for repeat in range(config["repeats"]):
             rng = stream(config["seed"], "approximation", setting, d_r, repeat)
-            features = draw_map(family, rng, tokens.shape[-1], d_r, statistics)
+            features = draw_map(family, rng, d, d_r, statistics)
             estimate = estimated_matrices(projections, features)
             for name in Matrices._fields:
                 error = approximation_errors(getattr(estimate, name), getattr(exact, name))

@@ -24,11 +24,11 @@ from icl_contrastive.analysis.estimates import (
 )
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.attention import Projections, project
+from icl_contrastive.attention import Projections
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import Family, build_family
 from icl_contrastive.features.base import FeatureMap
-from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
+from icl_contrastive.steps.layer import draw_map, load_projections
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
@@ -94,10 +94,8 @@ def measure(
     errors: dict[Hashable, Rows] = {}
     bias: dict[Hashable, Rows] = {}
     for run in range(config["runs"]):
-        layer = load_layer(pretrained, run, torch.float64)
-        tokens, _ = load_test_prompts(data, run, slice(prompts), torch.float64)
-        statistics = fitted_statistics(data, layer.weights, run, slice(prompts))
-        read = reader(project(layer.weights, tokens))
+        projections, statistics = load_projections(data, pretrained, run, slice(prompts))
+        read, d = reader(projections), projections.keys.shape[-1]
         for family, trained, d_r in sweep(config):
             law = family.projection
             about = {"setting": setting, "run": run, "projection": law, "trained": trained}
@@ -105,7 +103,7 @@ def measure(
             drawn: dict[tuple[Hashable, str], list[Compared]] = {}
             for draw in range(config["draws"]):
                 rng = stream(config["seed"], "estimates", setting, run, law, d_r, draw)
-                for one in read(draw_map(family, rng, tokens.shape[-1], d_r, statistics)):
+                for one in read(draw_map(family, rng, d, d_r, statistics)):
                     measures = entry_errors(one.estimate, one.exact, one.uniform)
                     keys = about | {"draw": draw, "matrix": one.matrix}
                     errors.setdefault(one.reading, []).append((keys, torch.stack(measures, -1)))

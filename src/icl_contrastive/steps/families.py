@@ -19,10 +19,9 @@ from icl_contrastive.analysis.estimates import (
     mild_pairs,
 )
 from icl_contrastive.artifacts.files import save_table
-from icl_contrastive.attention import project
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.steps.family import load_family
-from icl_contrastive.steps.layer import draw_map, fitted_statistics, load_layer, load_test_prompts
+from icl_contrastive.steps.layer import draw_map, load_projections
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)
@@ -37,11 +36,10 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """
     check_origin(config, arguments.data, arguments.pretrained)
     setting, run = config["setting"], config["run"]
-    layer = load_layer(arguments.pretrained, run, torch.float64)
-    tokens, _ = load_test_prompts(arguments.data, run, config["prompt"], torch.float64)
-    projections = project(layer.weights, tokens)
-    statistics = fitted_statistics(arguments.data, layer.weights, run, config["prompt"])
-    d = tokens.shape[-1]
+    projections, statistics = load_projections(
+        arguments.data, arguments.pretrained, run, config["prompt"]
+    )
+    d = projections.keys.shape[-1]
     exact = exact_matrices(projections)
     key, query = mild_pairs(projections)
     keys, queries = projections.keys[key], projections.queries[query]  # (pairs, d)

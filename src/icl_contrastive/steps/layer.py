@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from icl_contrastive.artifacts.files import Contents, load_tensors
-from icl_contrastive.attention import Weights, project
+from icl_contrastive.attention import Projections, Weights, project
 from icl_contrastive.features import Family, Statistics
 from icl_contrastive.features.base import FeatureMap
 from icl_contrastive.steps.family import load_family
@@ -55,14 +55,17 @@ def load_test_prompts(
     return torch.from_numpy(tokens).to(dtype), torch.from_numpy(targets).to(dtype)
 
 
-def fitted_statistics(path: Path, weights: Weights, run: int, judged: int | slice) -> Statistics:
-    """Statistics of keys and queries in the run's held-out prompts other than those judged.
+def load_projections(
+    data: Path, pretrained: Path, run: int, judged: int | slice
+) -> tuple[Projections, Statistics]:
+    """Projections of a run's held-out prompts that are judged, and statistics of all others.
 
     What a family's constants are fitted on is then not what its errors are measured on. Where there
     are no other prompts, it is.
     """
-    tokens, _ = load_test_prompts(path, run, slice(None), torch.float64)
+    weights, _ = load_layer(pretrained, run, torch.float64)
+    tokens, _ = load_test_prompts(data, run, slice(None), torch.float64)
     others = np.ones(len(tokens), bool)
     others[judged] = False
-    projections = project(weights, tokens[others if others.any() else ~others])
-    return Statistics.of(projections.keys, projections.queries)
+    fitted = project(weights, tokens[others if others.any() else ~others])
+    return project(weights, tokens[judged]), Statistics.of(fitted.keys, fitted.queries)
