@@ -333,6 +333,16 @@ def test_the_training_refuses_prompts_of_other_shapes(other: dict[str, int]) -> 
         trained(short, small())
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e39])
+def test_the_training_refuses_prompts_that_are_not_finite(number: float) -> None:
+    """They are no divergence, and no learning rate helps."""
+    damaged = small()
+    targets: Any = damaged.targets.astype(np.float64)
+    targets[1, 2, 0] = number
+    with pytest.raises(ValueError, match=r"^test_prompts: must be finite"):
+        trained(small(), replace(damaged, targets=targets))
+
+
 def test_prompts_of_any_numbers_are_trained_on() -> None:
     there = small()
     as_half = [a.astype(np.float16) for a in (there.tokens, there.targets)]

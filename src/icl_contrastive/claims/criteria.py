@@ -81,7 +81,8 @@ class Region:
 
     def __post_init__(self) -> None:
         """Raises TypeError for ends that are no numbers."""
-        _number("threshold", self.low), _number("threshold", self.high)
+        for end in (self.low, self.high):
+            _number("threshold", end)
 
     def holds(self, number: float) -> bool:
         """Whether the number lies in it."""

@@ -180,7 +180,7 @@ def pretrain(
     Raises:
         TrainingDivergedError: naming run and epoch.
         ValueError: if the features can be negative, or there are none of this d_r; for another word
-            than an argument has, a batch of none, and prompts of other shapes.
+            than an argument has, a batch of none, and prompts of other shapes or not finite.
     """
     for name, word, words in (
         ("init", init, get_args(Init)),
@@ -281,9 +281,10 @@ def _checked(name: str, prompts: Prompts, like: Prompts) -> Prompts:
 
     It looks at no shape: with a wrong one it would write where it must not.
     """
-    tokens, targets = (
-        np.ascontiguousarray(array, np.float32) for array in (prompts.tokens, prompts.targets)
-    )
+    with np.errstate(over="ignore"):  # told below
+        tokens, targets = (
+            np.ascontiguousarray(array, np.float32) for array in (prompts.tokens, prompts.targets)
+        )
     runs, _, n, d = np.shape(like.tokens) if np.ndim(like.tokens) == 4 else (0,) * 4
     count, d_y = tokens.shape[1:2], np.shape(like.targets)[-1:]
     wanted = (runs, *count, n, d), (runs, *count, *d_y)
@@ -292,6 +293,8 @@ def _checked(name: str, prompts: Prompts, like: Prompts) -> Prompts:
             f"{name}: tokens of shape {tokens.shape}, targets of shape {targets.shape}; must be "
             "(R, prompts, N + 1, d) and (R, prompts, d_y), with the same R, N, d and d_y for all"
         )
+    if not (np.isfinite(tokens).all() and np.isfinite(targets).all()):
+        raise ValueError(f"{name}: must be finite, and are not, as float32")
     return replace(prompts, tokens=tokens, targets=targets)
 
 
