@@ -6,7 +6,7 @@ a second product. Three passes over that matrix remain, in tiles that stay in re
 first level of cache: product, exponential, product.
 
 The exponents need no shift while the longest ω times ‖k_i + q‖ is small, as it is with unit norm;
-a token for which it is large is shifted by its largest exponent, which takes a pass more.
+where it is large, the tokens of a tile are shifted by their largest exponents: one pass more.
 """
 
 from __future__ import annotations
