@@ -194,6 +194,7 @@ def test_every_family_is_measured(sweep: Path) -> None:
 
 def test_constants_are_fitted_on_prompts_that_are_not_judged(folder: Path, tmp_path: Path) -> None:
     tensors, made_by = load_tensors(folder / "data.safetensors")
+
     def fitted(changed: int | None, judged: int | slice) -> float:
         tokens = tensors["test_tokens"].copy()
         if changed is not None:

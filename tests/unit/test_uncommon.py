@@ -313,11 +313,13 @@ def trained(prompts: Prompts, test_prompts: Prompts, **options: Any) -> dict[str
     [
         *[("init", "Uniform"), ("normalization", "Unit"), ("omega", "per-step")],
         *[("order", "random"), ("device", "gpu"), ("batch", 0), ("batch", 1.5)],
+        *[("epochs", -1), ("epochs", 1.5), ("learning_rate", "0.1")],
+        ("learning_rate", np.array([0.1, 0.2])),
     ],
 )
 def test_a_misspelt_option_of_the_training_is_refused(name: str, value: object) -> None:
     """Each would have been taken for another."""
-    with pytest.raises(ValueError, match=f"{name} '?{value}'?: must be"):
+    with pytest.raises(ValueError, match=f"{name} .*: must be"):
         trained(small(), small(), **{name: value})
 
 

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
@@ -180,7 +180,7 @@ def pretrain(
     Raises:
         TrainingDivergedError: naming run and epoch.
         ValueError: if the features can be negative, or there are none of this d_r; for another word
-            than an argument has, a batch of none, and prompts of other shapes or not finite.
+            than an argument has, another kind of number, and prompts of other shapes or not finite.
     """
     for name, word, words in (
         ("init", init, get_args(Init)),
@@ -191,8 +191,11 @@ def pretrain(
     ):
         if word not in words:
             raise ValueError(f"{name} {word!r}: must be one of {', '.join(words)}")
-    if not (isinstance(batch, Integral) and batch >= 1):
-        raise ValueError(f"batch {batch!r}: must be an integer of at least 1")
+    for name, number, least in (("batch", batch, 1), ("epochs", epochs, 0)):
+        if not (isinstance(number, Integral) and number >= least):
+            raise ValueError(f"{name} {number!r}: must be an integer of at least {least}")
+    if not isinstance(learning_rate, Real):
+        raise ValueError(f"learning_rate {learning_rate!r}: must be one number for all runs")
     prompts = _checked("prompts", prompts, prompts)
     test_prompts = _checked("test_prompts", test_prompts, prompts)
     family = family or Positive()
