@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 
 from icl_contrastive.config import jobs, read_experiment
 
-from ..project import ROOT, Project
+from ..project import ROOT, Project, environment
 
 wide_config: Callable[[int], dict[str, Any]] = runpy.run_path(
     str(ROOT / "tests/benchmarks/graph_growth.py")
@@ -35,9 +36,13 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def dry_run(wide: Project, *arguments: str | Path) -> tuple[dict[str, int], float]:
     """Number of jobs by rule, and processor seconds: other work on the machine does not count."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    plan = wide.make("--dry-run", "--quiet", "rules", *arguments)
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", *arguments]
+    plan = subprocess.check_output(
+        command, cwd=wide.root, env=environment(), stderr=subprocess.STDOUT, text=True
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds > 1
     jobs = re.findall(r"^(\w+) +(\d+)$", plan, re.MULTILINE)
     return {rule: int(count) for rule, count in jobs}, seconds
 
