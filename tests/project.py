@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -39,10 +39,10 @@ def free_port() -> int:
         return port
 
 
-def environment() -> dict[str, str]:
-    """This process's, without what tells Snakemake or Python more than their arguments."""
+def plain(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """An environment without what tells Snakemake or Python more than their arguments."""
     hidden = ("SNAKEMAKE_PROFILE", "PYTHONPATH")
-    return {key: value for key, value in os.environ.items() if key not in hidden}
+    return {key: value for key, value in environment.items() if key not in hidden}
 
 
 @cache
@@ -50,7 +50,7 @@ def preloaded() -> subprocess.Popen[str]:
     """A process with Snakemake loaded, which takes a second that most runs would spend on it."""
     server = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/preloaded.py")],
-        env=environment(),
+        env=plain(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -100,7 +100,7 @@ class Project:
             run = {
                 "folder": str(self.root),
                 "arguments": command,
-                "environment": environment(),
+                "environment": plain(),
                 "output": output.name,
             }
             server.stdin.write(json.dumps(run) + "\n")

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from ..project import SMOKE, Project
+from ..project import SMOKE, Project, plain
 
 LONGEST = 1200  # seconds that anything here may take on a busy machine
 
@@ -36,9 +36,7 @@ class Run:
     ) -> None:
         self.project = project
         self.log = project.root / f"{profile}.log"
-        inherited = dict(os.environ if environment is None else environment)
-        inherited.pop("SNAKEMAKE_PROFILE", None)
-        inherited.pop("PYTHONPATH", None)
+        inherited = plain(os.environ if environment is None else environment)
         if faults is not None:
             folder = project.root / "faults"
             folder.mkdir(exist_ok=True)

@@ -17,7 +17,7 @@ import yaml
 
 from icl_contrastive.config import jobs, read_experiment
 
-from ..project import ROOT, Project, environment
+from ..project import ROOT, Project, plain
 
 wide_config: Callable[[int], dict[str, Any]] = runpy.run_path(
     str(ROOT / "tests/benchmarks/graph_growth.py")
@@ -38,7 +38,7 @@ def dry_run(wide: Project, *arguments: str | Path) -> tuple[dict[str, int], floa
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", *arguments]
     plan = subprocess.check_output(
-        command, cwd=wide.root, env=environment(), stderr=subprocess.STDOUT, text=True
+        command, cwd=wide.root, env=plain(), stderr=subprocess.STDOUT, text=True
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
