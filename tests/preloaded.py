@@ -1,45 +1,167 @@
-"""Snakemake and what it imports, loaded once for many runs, each of which is a process of its own.
+"""A Python that has loaded what Snakemake and the steps import, which takes most of their time.
 
-A line of standard input is a run: its folder, its arguments, its environment and the file for its
-output, as JSON. The answer is a line with its exit status.
+    preloaded.py PYTHON                         the server: such a Python, which forks for requests
+    preloaded.py PYTHON -m MODULE ARGUMENT...   a request: a fork runs the module
+
+PYTHON is the file that makes a request of its arguments. The module has the folder, the
+environment and the open files of whoever runs it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
-import jsonschema  # noqa: F401  the workflow's check of the config needs it
-import snakemake.cli
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "numpy": (),
+    "llvmlite": (),
+    "safetensors": (),
+    "scipy": ("numpy",),
+    "pandas": ("numpy",),
+    "numba": ("llvmlite", "numpy"),
+    "torch": ("numpy",),
+    "matplotlib": ("numpy",),
+    "seaborn": ("matplotlib", "pandas", "scipy"),
+}
+"""Those that artifacts name if they were loaded, and which others each of them loads."""
+LENGTH = 4  # bytes that say how long a request is
+MOST_FILES = 250  # that Linux passes on at once
 
 
-def run(folder: str, arguments: Sequence[str], environment: Mapping[str, str], output: str) -> None:
-    """What ``python -m snakemake`` does; ends this process."""
-    for number, path, flags in (
-        (0, os.devnull, os.O_RDONLY),
-        (1, output, os.O_WRONLY | os.O_CREAT),
-    ):
-        os.dup2(os.open(path, flags), number)
-    os.dup2(1, 2)
+def ask(python: str, arguments: Sequence[str]) -> int:
+    """Have a module run; its exit status."""
+    listed = os.listdir("/dev/fd")  # noqa: PTH208
+    files = [file for file in map(int, listed) if _is_open(file)]
+    request = {
+        "arguments": arguments,
+        "folder": os.getcwd(),  # noqa: PTH109 - this is to start fast
+        "environment": dict(os.environ),
+        "numbers": files,
+    }
+    sent = json.dumps(request).encode()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(f"{python}.socket")
+        socket.send_fds(server, [len(sent).to_bytes(LENGTH, "big")], files)
+        server.sendall(sent)
+        status = server.recv(1)
+    return status[0] if status else 1  # a process that was killed has sent none
+
+
+def _is_open(file: int) -> bool:
+    try:
+        os.fstat(file)
+    except OSError:
+        return False  # it was that which listed them
+    return True
+
+
+def serve(python: str) -> None:
+    """Fork for each request, as long as the parent lives."""
+    import gc
+
+    for name in ("snakemake.cli", "jsonschema", *LIBRARIES):
+        import_module(name)
+    gc.freeze()
+    parent = os.getppid()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{python}.socket")
+        listener.listen()
+        listener.settimeout(10)
+        while os.getppid() == parent:
+            try:
+                client, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with client:
+                length, files, *_ = socket.recv_fds(client, LENGTH, MOST_FILES)
+                sent = client.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL)
+                if not os.fork():
+                    run(python, client.fileno(), files, **json.loads(sent))
+                for file in files:
+                    os.close(file)
+
+
+class Loaded(Loader, MetaPathFinder):
+    """Libraries that are loaded, but seem not to be until they are imported."""
+
+    def __init__(self) -> None:
+        names = [name for name in sys.modules if name.partition(".")[0] in LIBRARIES]
+        self.modules = {name: sys.modules.pop(name) for name in names}
+        self.specs = {name: self.modules[name].__spec__ for name in LIBRARIES}
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in self.modules else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self.modules.pop(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        name = module.__name__
+        module.__spec__ = self.specs[name]
+        parts = [one for one in self.modules if one.startswith(f"{name}.")]
+        sys.modules.update({one: self.modules.pop(one) for one in parts})
+        for other in LIBRARIES[name]:
+            import_module(other)
+
+
+def run(
+    python: str,
+    client: int,
+    files: Sequence[int],
+    *,
+    arguments: Sequence[str],
+    folder: str,
+    environment: Mapping[str, str],
+    numbers: Sequence[int],
+) -> None:
+    """Do what ``python -m MODULE ARGUMENT...`` does, and end this process."""
+    import atexit
+    import fcntl
+    import runpy
+    import traceback
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    above = 1 + max(client, *files, *numbers)
+    answer, *files = (fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, above) for one in (client, *files))
+    os.closerange(0, above)
+    for file, number in zip(files, numbers, strict=True):
+        os.dup2(file, number)
+        os.close(file)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[0] = folder
-    sys.argv[1:] = arguments
-    snakemake.cli.main(arguments)
-
-
-def main() -> None:
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            run(**json.loads(line))
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
-        sys.stdout.flush()
+    before = [] if "PYTHONSAFEPATH" in environment else [folder]
+    sys.path[:1] = before + [one for one in environment.get("PYTHONPATH", "").split(":") if one]
+    sys.executable, sys.argv = python, list(arguments[1:])
+    sys.meta_path.insert(0, Loaded())
+    status = 0
+    try:
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    atexit._run_exitfuncs()  # noqa: SLF001 - and nothing else: to unload it all takes long, too
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(answer, bytes([status % 256]))
+    os._exit(status)
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 2:
+        serve(sys.argv[1])
+    else:
+        sys.exit(ask(sys.argv[1], sys.argv[2:]))

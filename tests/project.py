@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -46,17 +48,23 @@ def plain(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 @cache
-def preloaded() -> subprocess.Popen[str]:
-    """A process with Snakemake loaded, which takes a second that most runs would spend on it."""
-    server = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests/preloaded.py")],
-        env=plain(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+def preloaded_python() -> str:
+    """A Python for modules, which has loaded what they import; all that it runs has it, too."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    program, python = Path(__file__).with_name("preloaded.py"), folder / "python"
+    here, there, server = (shlex.quote(str(one)) for one in (sys.executable, python, program))
+    python.write_text(
+        f'#!/usr/bin/env bash\n[ "$1" != -m ] || exec {here} -IS {server} {there} "$@"\n'
+        f'exec {here} "$@"\n'
     )
-    atexit.register(server.communicate)
-    return server
+    python.chmod(0o755)
+    process = subprocess.Popen([sys.executable, program, python], env=plain())
+    atexit.register(process.kill)
+    while not python.with_suffix(".socket").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    return str(python)
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -90,27 +98,24 @@ class Project:
                 shutil.copy2(source, root / name)
         return cls(root)
 
-    def snakemake(self, *arguments: str | Path, cores: int = 2) -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, *arguments: str | Path, cores: int = 2, python: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in the copy; its output, both streams as one, is in ``stdout``."""
-        command = ["--cores", str(cores), *map(str, arguments)]
-        server = preloaded()
-        assert server.stdin is not None
-        assert server.stdout is not None
-        with tempfile.NamedTemporaryFile(mode="r", encoding="utf-8") as output:
-            run = {
-                "folder": str(self.root),
-                "arguments": command,
-                "environment": plain(),
-                "output": output.name,
-            }
-            server.stdin.write(json.dumps(run) + "\n")
-            server.stdin.flush()
-            status = int(server.stdout.readline())
-            return subprocess.CompletedProcess(command, status, output.read())
+        command = [python or preloaded_python(), "-m", "snakemake", "--cores", str(cores)]
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            cwd=self.root,
+            env=plain(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
 
-    def make(self, *arguments: str | Path, cores: int = 2) -> str:
+    def make(self, *arguments: str | Path, **options: Any) -> str:
         """Run Snakemake, which must succeed, and return its output."""
-        done = self.snakemake(*arguments, cores=cores)
+        done = self.snakemake(*arguments, **options)
         assert done.returncode == 0, done.stdout
         return done.stdout
 

@@ -22,6 +22,7 @@ class Run:
         project: where.
         profile: name of a folder in ``workflow/profiles``.
         arguments: of Snakemake, besides.
+        python: runs Snakemake and its jobs.
         environment: replaces that of this process.
         faults: source of a module that every Python of every job imports before it starts.
     """
@@ -31,6 +32,7 @@ class Run:
         project: Project,
         profile: str,
         *arguments: str,
+        python: str = sys.executable,
         environment: Mapping[str, str] | None = None,
         faults: str | None = None,
     ) -> None:
@@ -42,7 +44,7 @@ class Run:
             folder.mkdir(exist_ok=True)
             (folder / "sitecustomize.py").write_text(faults, encoding="utf-8")
             inherited["PYTHONPATH"] = str(folder)
-        command = [sys.executable, "-m", "snakemake", *SMOKE]
+        command = [python, "-m", "snakemake", *SMOKE]
         command += ["--workflow-profile", f"workflow/profiles/{profile}", *arguments]
         with self.log.open("wb") as file:
             self.process = subprocess.Popen(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ..project import ROOT, Project
+from ..project import ROOT, Project, preloaded_python
 from .run import Run, same_artifacts
 
 PROFILE = ROOT / "workflow/profiles/cluster-generic"
@@ -133,7 +133,8 @@ def test_the_artifacts_are_those_of_a_local_run(
     smoke: Project, project: Project, runs: list[Run]
 ) -> None:
     quick = ("--seconds-between-status-checks", "1")
-    runs.append(Run(project, "cluster-generic", *quick, "--", *TARGETS))
+    python = preloaded_python()
+    runs.append(Run(project, "cluster-generic", *quick, "--", *TARGETS, python=python))
     runs[0].succeed()
     assert len(runs[0].submitted()) == 2  # cells, settings
     made = same_artifacts(project, smoke)

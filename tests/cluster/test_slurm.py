@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from ..project import ROOT, SMALL_MULTIVERSE, SMOKE, Project
+from ..project import ROOT, SMALL_MULTIVERSE, SMOKE, Project, preloaded_python
 from .run import Run, same_artifacts
 from .slurm import Slurm
 
@@ -70,7 +70,8 @@ def test_every_rule_runs_there_with_what_it_declares(
         rule for rule in groups if not re.search("ablation|network|heads|universe", rule)
     }
     arguments = [*QUICK, "--set-resources", "pretrain_longer:gpu=1", "--", *OF_EVERY_RULE]
-    runs.append(Run(project, "slurm", *arguments, environment=slurm.environment))
+    python = preloaded_python()
+    runs.append(Run(project, "slurm", *arguments, python=python, environment=slurm.environment))
     runs[0].succeed()
 
     there = of(runs[0], slurm)
@@ -95,7 +96,8 @@ def test_the_multiverse_runs_there_a_universe_to_a_job(
     jobs = declared(project, SMALL_MULTIVERSE[-1], "--", *targets)
     assert len(jobs) == 2 * len(targets) == 8
     target = (*QUICK, *SMALL_MULTIVERSE, "--", "results/multiverse/verdicts/fresh.csv")
-    runs.append(Run(project, "slurm", *target, environment=slurm.environment))
+    python = preloaded_python()
+    runs.append(Run(project, "slurm", *target, python=python, environment=slurm.environment))
     runs[0].succeed()
     there = of(runs[0], slurm)
     assert len(there) == len(targets)
