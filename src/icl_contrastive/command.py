@@ -94,7 +94,7 @@ def run_step(
     module = spec.name if spec else of.__module__
     # An argument may be at most 128 KiB long; @file takes them from a file, one on a line.
     parser = argparse.ArgumentParser(
-        prog=f"python -m {module}",
+        prog=f"python -m {module}".replace(".figures.", ".figures "),
         description=(of.__globals__.get("__doc__") or "").partition("\n")[0],
         fromfile_prefix_chars="@",
     )

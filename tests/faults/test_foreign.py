@@ -37,8 +37,8 @@ def experiment() -> Experiment:
 
 def error_of(module: str, config: str = "{}", **paths: Any) -> str:
     """The one message that a step or figure ends with."""
-    name = f"icl_contrastive.{module}"
-    arguments = ["--config", config]
+    name, *figure = f"icl_contrastive.{module}".split()
+    arguments = [*figure, "--config", config]
     for option, value in paths.items():
         values = value if isinstance(value, list) else [value]
         arguments += [f"--{option.replace('_', '-')}", *map(str, values)]
@@ -127,7 +127,7 @@ def test_another_kind(smoke: Project, experiment: Experiment, tmp_path: Path) ->
             tables["matrices"],
         ),
         (
-            "figures.figure_6",
+            "figures figure_6",
             jobs.as_json(jobs.figure(experiment, "figure_6")),
             {"matrices": tables["pretraining"], "output": tmp_path / "x.png"},
             tables["pretraining"],
@@ -177,7 +177,7 @@ def test_old_results(smoke: Project, experiment: Experiment, tmp_path: Path) -> 
     )
     collect = ("steps.collect_pretraining", "{}", "pretrained", {"output": x})
     figure = (
-        *("figures.figure_6", jobs.as_json(jobs.figure(experiment, "figure_6")), "matrices"),
+        *("figures figure_6", jobs.as_json(jobs.figure(experiment, "figure_6")), "matrices"),
         {"output": tmp_path / "x.png"},
     )
     trained, matrices = "pretrained/n15/softmax.safetensors", "tables/matrices.csv"

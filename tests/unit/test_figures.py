@@ -5,6 +5,7 @@ import importlib
 import itertools
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -349,7 +350,7 @@ def test_bytes_do_not_depend_on_the_process(tables: dict[str, Path], tmp_path: P
         outputs = [tmp_path / f"{number}.{suffix}" for suffix in ("pdf", "png")]
         subprocess.run(
             [
-                *(sys.executable, "-m", "icl_contrastive.figures.figure_4"),
+                *(sys.executable, "-m", "icl_contrastive.figures", "figure_4"),
                 *arguments("figure_4", tables, outputs),
             ],
             env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -494,6 +495,24 @@ def test_a_bad_config_is_reported(
     command_line[1] = text
     with pytest.raises(SystemExit, match=complaint):
         run("figure_6", command_line)
+
+
+@pytest.mark.parametrize("name", ["", "figure_11", "../style"])
+def test_a_figure_that_there_is_not_is_reported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["", name])
+    with pytest.raises(SystemExit, match=f"there is no figure '{name}'"):
+        runpy.run_module("icl_contrastive.figures", run_name="__main__")
+
+
+def test_a_figure_is_a_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["", "figure_6", "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("icl_contrastive.figures", run_name="__main__")
+    told = capsys.readouterr().out
+    assert told.startswith("usage: python -m icl_contrastive.figures figure_6 ")
+    assert "Figure 6: the exact attention matrix" in told
 
 
 def test_an_unknown_format_is_reported(tables: dict[str, Path], tmp_path: Path) -> None:

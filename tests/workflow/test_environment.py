@@ -190,7 +190,7 @@ def test_a_notebook_s_backend_is_not_asked_for(
     rule = "workflow/rules/data.smk"
     step = (project.root / rule).read_text(encoding="utf-8").partition('shell:\n        "')[2]
     with project.edited(
-        rule, step, 'python -m icl_contrastive.figures.figure_8 --help > {output}"\n'
+        rule, step, 'python -m icl_contrastive.figures figure_8 --help > {output}"\n'
     ):
         project.make(DATA, *SMOKE, python=sys.executable)
     assert "--trajectory" in (project.root / DATA).read_text(encoding="utf-8")

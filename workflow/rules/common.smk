@@ -185,7 +185,7 @@ multiverse_needs = needs("multiverse", jobs.multiverse)
 def figure_code(figure):
     """Source files that a figure is drawn by: its own, and of the models that it names."""
     models = {one.model["model"] for one in experiment.figure_variants(figure)}
-    modules = [f"figures.{figure}", *(f"variants.{model}" for model in models)]
+    modules = [f"figures.{figure}", "figures.__main__", *(f"variants.{model}" for model in models)]
     return sorted({path for module in modules for path in code(module)})
 
 

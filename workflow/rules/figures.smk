@@ -43,12 +43,13 @@ for figure in [*experiment.figures, *(one for _, figures in apart.values() for o
         resources:
             **figure_needs,
         params:
-            module=f"icl_contrastive.figures.{figure}",
+            figure=figure,
             config=jobs.as_json(jobs.figure(experiment, figure)),
             tables=table_options(figure),
             numbers=caption_numbers(figure),
         shell:
-            "python -m {params.module} @<(printf '%s\\n' --config {params.config:q}) {params.tables}"
+            "python -m icl_contrastive.figures {params.figure}"
+            " @<(printf '%s\\n' --config {params.config:q}) {params.tables}"
             " --code {input.code:q} --output {output:q} 2> {log:q}"
 
 

@@ -12,7 +12,6 @@ from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.axes import use_log_scale
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.dots import draw_dots
 from icl_contrastive.figures.wording import Numbers, number
 
@@ -91,7 +90,3 @@ def caption_numbers(config: Config, ablations: Table) -> Numbers:
         "lowest": ", ".join(named[:2]),
         "highest": ", ".join(named[-3:]),
     }
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -14,7 +14,6 @@ from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.axes import scale_by_d_r
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.wording import Numbers, many, number, percent
 
 KEYS = ("setting", "d_r")
@@ -85,7 +84,3 @@ def caption_numbers(config: Config, attention_bias: Table) -> Numbers:
         numbers[f"{matrix}_below_zero"] = many(int(below), "value of d_r", "values of d_r")
     numbers["runs"] = many(rows.rows["run"].nunique(), "run")
     return numbers
-
-
-if __name__ == "__main__":
-    main(draw)

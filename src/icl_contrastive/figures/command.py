@@ -1,8 +1,8 @@
 """What every figure needs besides its drawing: the command line, and saving.
 
-A figure module defines ``draw(config, <table>, ...) -> Figure`` and hands it to `main`, which makes
-the command line ``--config JSON --<table> PATH ... --output X.pdf X.png`` from it. Whatever is
-wrong with an input ends the program with one line that names the file or the key.
+A figure module defines ``draw(config, <table>, ...) -> Figure``; `main` makes the command line
+``--config JSON --<table> PATH ... --output X.pdf X.png`` from it. Whatever is wrong with an input
+ends the program with one line that names the file or the key.
 """
 
 import argparse

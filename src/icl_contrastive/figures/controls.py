@@ -14,7 +14,6 @@ from matplotlib.ticker import LogLocator, NullLocator
 from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.dots import draw_dots
 from icl_contrastive.figures.wording import Numbers, number, scientific
 
@@ -140,7 +139,3 @@ def caption_numbers(config: Config, controls: Table, solutions: Table) -> Number
         numbers[re.sub(r"\W+", "_", str(predictor))] = number(share)
     kinds = solutions.where(setting=setting).rows[["value_cosine", "zero_shot_share"]].median()
     return numbers | {str(measure): number(median) for measure, median in kinds.items()}
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.trajectory import of_variant
 from icl_contrastive.figures.wording import Numbers, fixed, many, percent
 
@@ -90,7 +89,3 @@ def caption_numbers(config: Config, trajectory: Table) -> Numbers:
         "prompts": many(len(after), "prompt"),
         "runs": many(grid.columns.get_level_values("run").nunique(), "run"),
     }
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -15,7 +15,6 @@ from matplotlib.lines import Line2D
 from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.wording import Numbers
 
 KEYS = ("setting", "features")
@@ -182,7 +181,3 @@ def _size(needed: Mapping[Hashable, Any]) -> str:
     if np.isnan(needed["d_r"]):
         return "more than were tried"
     return f"{'≤ ' if needed['reached'] == 'at once' else ''}{needed['d_r']:,.0f}"
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.diagram import Box, Canvas, Matrices, read_diagram
 from icl_contrastive.figures.wording import Numbers, fixed, number, percent, scientific
 
@@ -201,7 +200,3 @@ def _distance(matrices: Matrices) -> float:
     """Relative, of the reference model's prediction from the layer's output."""
     output, prediction = matrices["h_hat"], matrices["y_test"]
     return float(np.linalg.norm(output - prediction) / np.linalg.norm(output))
-
-
-if __name__ == "__main__":
-    main(draw)

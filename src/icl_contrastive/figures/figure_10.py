@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.trajectory import (
     Course,
     draw_frame,
@@ -103,7 +102,3 @@ def caption_numbers(config: Config, trajectory: Table) -> Numbers:
         "prompts": many(len(ends), "prompt"),
         "runs": many(ends["run"].nunique(), "run"),
     }
-
-
-if __name__ == "__main__":
-    main(draw)

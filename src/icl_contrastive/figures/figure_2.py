@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.diagram import Box, Canvas, Matrices, read_diagram
 from icl_contrastive.figures.wording import Numbers, fixed
 
@@ -146,7 +145,3 @@ def caption_numbers(config: Config, diagram: Table) -> Numbers:
         "rises": str(int((after > before).sum())),
         "pairs": str(len(after)),
     }
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -12,7 +12,6 @@ from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.axes import scale_by_d_r
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.curves import draw_curve
 from icl_contrastive.figures.trajectory import descent_numbers, draw_descent, read_descent
 from icl_contrastive.figures.wording import Claimed, Numbers, number
@@ -90,7 +89,3 @@ def caption_numbers(
                 f"{matrix}_{error}_slope": number(claims[f"{matrix}_{error}_falls"]),
             }
     return numbers
-
-
-if __name__ == "__main__":
-    main(draw)

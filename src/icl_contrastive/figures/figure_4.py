@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.comparison import draw_pairs, pair_numbers
 
 KEYS = ("setting", "d_r")
@@ -19,7 +18,3 @@ def draw(config: Config, matrices: Table) -> Figure:
 
 
 caption_numbers = pair_numbers
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -17,7 +17,6 @@ from icl_contrastive.artifacts.tables import Array, Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.columns import Column, Curve, draw_columns
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.curves import final_errors
 from icl_contrastive.figures.wording import Numbers, number
 from icl_contrastive.variants import build_variant
@@ -187,7 +186,3 @@ def caption_numbers(config: Config, pretraining: Table) -> Numbers:
         against(one, bases["negative"]) for one in negative if one["model"]["beta"] == least
     )
     return numbers
-
-
-if __name__ == "__main__":
-    main(draw)

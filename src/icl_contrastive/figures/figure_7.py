@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.comparison import draw_estimates, estimate_numbers
 
 KEYS = ("setting",)
@@ -21,7 +20,3 @@ def draw(config: Config, matrices: Table) -> Figure:
 
 
 caption_numbers = partial(estimate_numbers, name="output")
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.trajectory import descent_numbers, draw_descent, read_descent
 from icl_contrastive.figures.wording import Claimed, Numbers
 
@@ -25,7 +24,3 @@ def draw(config: Config, trajectory: Table) -> Figure:
 def caption_numbers(config: Config, trajectory: Table, claims: Claimed) -> Numbers:
     """Of the descent."""
     return descent_numbers(config, trajectory, 0.2767, 0.2915, claims["quoted_prompt_n31"])
-
-
-if __name__ == "__main__":
-    main(draw)

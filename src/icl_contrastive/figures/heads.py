@@ -12,7 +12,6 @@ from matplotlib.image import AxesImage
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.heatmap import draw_matrix
 from icl_contrastive.figures.wording import Numbers, many, number
 
@@ -82,7 +81,3 @@ def caption_numbers(config: Config, heads: Table) -> Numbers:
 def features(log10: float) -> str:
     """A d_r of which the logarithm is given, to two digits."""
     return number(10**log10) if log10 < 300 else f"10^{log10:.0f}"
-
-
-if __name__ == "__main__":
-    main(draw)

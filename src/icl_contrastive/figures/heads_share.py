@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.wording import Numbers, percent
 
 _PANELS = (
@@ -55,7 +54,3 @@ def caption_numbers(config: Config, heads: Table) -> Numbers:
         described.append(f"{name}: {percent(share)} from the token itself, {percent(gain)} largest")
     rises = float((heads.array("cosine_gain") > 0).mean())
     return {"networks": "; ".join(described), "rises": percent(rises)}
-
-
-if __name__ == "__main__":
-    main(draw)

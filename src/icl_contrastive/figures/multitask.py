@@ -13,7 +13,6 @@ from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.axes import use_log_scale
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.curves import draw_curve, final_errors
 from icl_contrastive.figures.wording import Numbers, number, percent
 
@@ -67,7 +66,3 @@ def caption_numbers(config: Config, pretraining: Table) -> Numbers:
         median = float(np.median(final_errors(runs, "test_mse")))
         numbers |= {name: number(median), f"{name}_share": percent(median / zero)}
     return numbers
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -10,7 +10,6 @@ from matplotlib.patches import Patch, Rectangle
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.universes import (
     LOOKS,
     Choices,
@@ -142,7 +141,3 @@ def caption_numbers(
         "most": str(int(together.max())),
         "failed": percent(float((rows["verdict"] == "failed").mean())),
     }
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -14,7 +14,6 @@ from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.axes import use_log_scale
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.universes import (
     LOOKS,
     color_of,
@@ -147,7 +146,3 @@ def caption_numbers(
         "universes": str(len(universes.rows)),
         "claims": str(len(_claims_with_numbers(multiverse))),
     }
-
-
-if __name__ == "__main__":
-    main(draw)

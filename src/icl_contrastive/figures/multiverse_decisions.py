@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.universes import draw_no_claim, label
 from icl_contrastive.figures.wording import Numbers, percent
 
@@ -60,7 +59,3 @@ def caption_numbers(config: Config, multiverse_decisions: Table) -> Numbers:
         return {"most": ""}
     means = grid.mean().sort_values(ascending=False, kind="stable")
     return {"most": ", ".join(f"{name} ({percent(share)})" for name, share in means[:3].items())}
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -13,7 +13,6 @@ from icl_contrastive.artifacts.tables import Table
 from icl_contrastive.command import Config
 from icl_contrastive.figures import style
 from icl_contrastive.figures.axes import use_log_scale
-from icl_contrastive.figures.command import main
 from icl_contrastive.figures.curves import draw_curve
 from icl_contrastive.figures.wording import Numbers, number, percent
 
@@ -92,7 +91,3 @@ def caption_numbers(config: Config, training_length: Table) -> Numbers:
             f"{name}_distance": percent(at["weight_error"]),
         }
     return numbers
-
-
-if __name__ == "__main__":
-    main(draw)

@@ -180,9 +180,9 @@ def _add_jobs(
 
 
 def _program(job: Job) -> str:
-    """The module that a job runs, as a file of the project; empty for a rule that is Python."""
-    found = re.search(r"\bpython -m (icl_contrastive\.[\w.]+)", job.command)
-    return f"src/{found[1].replace('.', '/')}.py" if found else ""
+    """The step or figure that a job runs, as a file; empty for a rule that is Python."""
+    found = re.search(r"\bpython -m icl_contrastive\.(\w+)[. ](\w+)", job.command)
+    return f"src/icl_contrastive/{found[1]}/{found[2]}.py" if found else ""
 
 
 def _entity(crate: ROCrate, identifier: str, kind: str, **properties: Any) -> ContextEntity:
