@@ -78,14 +78,10 @@ def caption_numbers(
     numbers = descent_numbers(config, trajectory, -0.5927, -0.6490, place)
     for matrix in ("attention", "output"):
         rows = approximation.where(setting=config["setting"], matrix=matrix).rows
-        means = rows.groupby("d_r")[["mse", "mae"]].mean()
-        first, last = int(means.index[0]), int(means.index[-1])
-        numbers |= {"first_d_r": f"{first:,}", "last_d_r": f"{last:,}"}
+        means = rows.groupby("d_r")["mse"].mean()
+        for end, row in (("first", 0), ("last", -1)):
+            numbers[f"{end}_d_r"] = f"{means.index[row]:,}"
+            numbers[f"{matrix}_mse_{end}"] = number(means.iloc[row])
         for error in ("mse", "mae"):
-            curve = means[error].to_numpy(np.float64)
-            numbers |= {
-                f"{matrix}_{error}_first": number(curve[0]),
-                f"{matrix}_{error}_last": number(curve[-1]),
-                f"{matrix}_{error}_slope": number(claims[f"{matrix}_{error}_falls"]),
-            }
+            numbers[f"{matrix}_{error}_slope"] = number(claims[f"{matrix}_{error}_falls"])
     return numbers

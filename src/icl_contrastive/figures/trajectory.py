@@ -123,7 +123,6 @@ def descent_numbers(
         "y_true": fixed(descent.y_true),
         "gap": number(descent.gap),
         "largest_gap": number(ends["gap"].max()),
-        "error": number(abs(descent.y_layer - descent.y_true)),
         "median_error": number(errors.median()),
         "quoted_error": number(abs(prediction - truth)),
         "better_than_quoted": percent(place),
