@@ -202,10 +202,10 @@ def test_the_table(tasks: str, tmp_path: Path) -> None:
     draws = [Positive().draw(stream(1, "omega", run), d, 20) for run in range(runs)]
     tensors = {name: np.stack([one[name] for one in start]) for name in start[0]}
     exact = tmp_path / "exact.safetensors"
-    save_tensors(exact, tensors, {"features": features, "normalization": "unit"})
+    made_by = {"model": model, "features": features, "normalization": "unit"}
+    save_tensors(exact, tensors, made_by | {"model": model | {"attention": "exact"}})
     base = tmp_path / "base.safetensors"
     tensors |= {name: np.stack([one[name] for one in draws]) for name in draws[0]}
-    made_by = {"model": model, "features": features, "normalization": "unit"}
     save_tensors(base, tensors, made_by)
 
     output, kinds = tmp_path / "controls.csv", tmp_path / "solutions.csv"

@@ -34,17 +34,19 @@ log = logging.getLogger(__name__)
 
 
 def predictions(
-    arguments: argparse.Namespace, config: dict[str, Any], tasks: np.ndarray, run: int
+    config: dict[str, Any],
+    run: int,
+    task: torch.Tensor,
+    layers: list[Layer],
+    tokens: torch.Tensor,
+    target: torch.Tensor,
 ) -> Iterator[Prediction]:
     """All predictors of one run, on the same prompts."""
     seed, setting = config["seed"], config["setting"]
-    tokens, target = load_test_prompts(arguments.data, run, slice(None), torch.float64)
-    task = torch.from_numpy(tasks[run]).double()
     shared = len(task) == 1
     d_y, d_x = target.shape[-1], tokens.shape[-1] - target.shape[-1]
     variant = build_variant(config["model"])
-    base, *exact = arguments.pretrained
-    layer = load_layer(base, run, torch.float64)
+    layer, *exact = layers
 
     def of_layer(weights: Weights, features: Any, prompts: torch.Tensor = tokens) -> torch.Tensor:
         return predict_labels(weights, prompts, variant, features, d_y)
@@ -61,11 +63,8 @@ def predictions(
     fresh = draw_map(family, rng, tokens.shape[-1], d_r, known)
     yield Prediction("fresh features", of_layer(layer.weights, fresh), target)
     yield Prediction("exact softmax", of_layer(layer.weights, None), target)
-    for path in exact:
-        arrays, made_by = load_tensors(path)
-        of_run = {name: torch.as_tensor(array[run]).double() for name, array in arrays.items()}
-        weights = Weights.from_tensors(of_run, made_by["normalization"])
-        yield Prediction("exact softmax, trained", of_layer(weights, None), target)
+    for other_layer in exact:
+        yield Prediction("exact softmax, trained", of_layer(*other_layer), target)
 
     # With a task for each prompt, every test prompt has a fresh one as it is.
     other = None
@@ -83,12 +82,11 @@ def predictions(
     yield Prediction("zero", torch.zeros_like(target), target)
 
 
-def solution(layer: Layer, task: np.ndarray, parts: dict[str, torch.Tensor]) -> dict[str, float]:
+def solution(layer: Layer, task: torch.Tensor, parts: dict[str, torch.Tensor]) -> dict[str, float]:
     """Which kind of solution a run's layer is, by its weights and by its predictions' parts."""
     shared = len(task) == 1  # without one, there is no W that the weights could hold
-    own = torch.from_numpy(task[0]).double()
     return {
-        "value_cosine": value_cosine(layer.weights.W_V, own) if shared else np.nan,
+        "value_cosine": value_cosine(layer.weights.W_V, task[0]) if shared else np.nan,
         "zero_shot_share": zero_shot_share(parts["zero-shot part"], parts["layer"]),
     }
 
@@ -96,11 +94,14 @@ def solution(layer: Layer, task: np.ndarray, parts: dict[str, torch.Tensor]) -> 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write the predictions of every run, and which kind of solution its layer is."""
     check_origin(config, arguments.data, arguments.pretrained[0])
-    tasks = load_tensors(arguments.data)[0]["task"]
+    tasks = torch.from_numpy(load_tensors(arguments.data)[0]["task"]).double()
     tables, solutions = [], []
     for run in range(config["runs"]):
         of_run, parts = [], {}
-        for predictor, prediction, target in predictions(arguments, config, tasks, run):
+        layers = [load_layer(path, run, torch.float64) for path in arguments.pretrained]
+        prompts = load_test_prompts(arguments.data, run, slice(None), torch.float64)
+        found = predictions(config, run, tasks[run], layers, *prompts)
+        for predictor, prediction, target in found:
             parts[predictor] = prediction
             of_run.append(
                 pd.DataFrame(
@@ -116,8 +117,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 )
             )
         tables.append(pd.concat(of_run).sort_values("prompt", kind="stable"))
-        layer = load_layer(arguments.pretrained[0], run, torch.float64)
-        kind = solution(layer, tasks[run], parts)
+        kind = solution(layers[0], tasks[run], parts)
         solutions.append({"setting": config["setting"], "run": run} | kind)
         log.info("run %d of %d", run + 1, config["runs"])
     save_table(arguments.controls, pd.concat(tables))

@@ -17,7 +17,7 @@ from icl_contrastive.steps.family import load_family
 
 torch.set_num_threads(1)  # jobs run side by side; more threads each would only contend
 
-_load = lru_cache(maxsize=2)(load_tensors)  # a step picks one run after the other
+_load = lru_cache(maxsize=3)(load_tensors)  # a step picks one run after the other
 
 
 class Layer(NamedTuple):
