@@ -17,188 +17,65 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
+_KINDS: dict[type, str] = {
+    str: "setting variant scheme exact matrix projection trained predictor decision default "
+    "network universe choices id verdict family error reached",
+    int: "run prompt epoch step d_r repeat draw row column layer head changes universes holds",
+}
+KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+"""What a column holds, in whatever table; all others hold numbers with decimals."""
+
+
+def _columns(names: str, **otherwise: type) -> dict[str, type]:
+    return {name: KIND_OF.get(name, float) for name in names.split()} | otherwise
+
 
 COLUMNS: dict[str, dict[str, type]] = {
-    "pretraining": {
-        "setting": str,
-        "variant": str,
-        "run": int,
-        "epoch": int,
-        "train_mse": float,
-        "test_mse": float,
-    },
-    "equivalence": {
-        "setting": str,
-        "variant": str,
-        "run": int,
-        "prompt": int,
-        "scheme": str,
-        "exact": str,
-        "y_true": float,
-        "y_layer": float,
-        "y_reference": float,
-        "lowest_weight": float,
-        "relative_error": float,
-        "relative_error_float32": float,
-        "full_width_deviation": float,
-    },
-    "trajectory": {
-        "setting": str,
-        "variant": str,
-        "run": int,
-        "prompt": int,
-        "scheme": str,
-        "step": int,
-        "y_reference": float,
-        "cosine": float,
-        "cosine_others": float,
-        "y_layer": float,
-        "y_true": float,
-    },
-    "approximation": {
-        "setting": str,
-        "d_r": int,
-        "repeat": int,
-        "matrix": str,
-        "mse": float,
-        "mae": float,
-    },
-    "attention_errors": {
-        "setting": str,
-        "run": int,
-        "projection": str,
-        "trained": str,
-        "d_r": int,
-        "draw": int,
-        "matrix": str,
-        "prompt": int,
-        "mse": float,
-        "mae": float,
-        "size": float,
-        "mse_uniform": float,
-        "nearer_than_uniform": float,
-        "absolute_largest": float,
-        "absolute_rest": float,
-        "relative": float,
-        "relative_largest": float,
-        "relative_rest": float,
-    },
-    "attention_bias": {
-        "setting": str,
-        "run": int,
-        "projection": str,
-        "trained": str,
-        "d_r": int,
-        "matrix": str,
-        "prompt": int,
-        "bias2": float,
-        "variance": float,
-    },
-    "matrices": {
-        "setting": str,
-        "d_r": float,
-        "matrix": str,
-        "row": int,
-        "column": int,
-        "value": float,
-    },
-    "diagram": {"matrix": str, "row": int, "column": int, "value": float},
-    "controls": {
-        "setting": str,
-        "run": int,
-        "prompt": int,
-        "predictor": str,
-        "prediction": float,
-        "y_true": float,
-        "squared_error": float,
-    },
-    "solutions": {"setting": str, "run": int, "value_cosine": float, "zero_shot_share": float},
-    "ablations": {
-        "decision": str,
-        "value": str,
-        "default": str,
-        "run": int,
-        "train_mse": float,
-        "test_mse": float,
-        "equivalence_error": float,
-        "relative_deviation": float,
-        "weight_error": float,
-    },
-    "heads": {
-        "network": str,
-        "layer": int,
-        "head": int,
-        "equivalence_error": float,
-        "own_share": float,
-        "cosine_gain": float,
-        "log10_d_r_positive": float,
-        "log10_d_r_positive_drawn": float,
-        "log10_d_r_balanced": float,
-        "log10_d_r_balanced_drawn": float,
-        "median_weight": float,
-        "largest_weight": float,
-    },
-    "universes": {"universe": str, "trained": str, "changes": int, "choices": str},
-    "multiverse": {
-        "universe": str,
-        "trained": str,
-        "id": str,
-        "ours": float,
-        "interval_low": float,
-        "interval_high": float,
-        "null_low": float,
-        "null_high": float,
-        "verdict": str,
-    },
-    "multiverse_decisions": {
-        "id": str,
-        "decision": str,
-        "value": str,
-        "universes": int,
-        "holds": int,
-        "alone": float,
-        "total": float,
-    },
-    "training_length": {
-        "setting": str,
-        "run": int,
-        "epoch": int,
-        "train_mse": float,
-        "test_mse": float,
-        "absolute_error": float,
-        "absolute_error_exact": float,
-        "query_weight": float,
-        "relative_deviation": float,
-        "weight_error": float,
-    },
-    "families": {
-        "setting": str,
-        "family": str,
-        "projection": str,
-        "d_r": int,
-        "repeat": int,
-        "matrix": str,
-        "mse": float,
-        "mae": float,
-    },
-    "family_closed_forms": {
-        "setting": str,
-        "family": str,
-        "projection": str,
-        "d_r": int,
-        "mse": float,
-    },
-    "family_requirements": {
-        "setting": str,
-        "matrix": str,
-        "error": str,
-        "family": str,
-        "projection": str,
-        "reached": str,
-        "d_r": float,
-    },
+    "pretraining": _columns("setting variant run epoch train_mse test_mse"),
+    "equivalence": _columns(
+        "setting variant run prompt scheme exact y_true y_layer y_reference lowest_weight "
+        "relative_error relative_error_float32 full_width_deviation"
+    ),
+    "trajectory": _columns(
+        "setting variant run prompt scheme step y_reference cosine cosine_others y_layer y_true"
+    ),
+    "approximation": _columns("setting d_r repeat matrix mse mae"),
+    "attention_errors": _columns(
+        "setting run projection trained d_r draw matrix prompt mse mae size mse_uniform "
+        "nearer_than_uniform absolute_largest absolute_rest relative relative_largest "
+        "relative_rest"
+    ),
+    "attention_bias": _columns("setting run projection trained d_r matrix prompt bias2 variance"),
+    "matrices": _columns("setting d_r matrix row column value", d_r=float),
+    "diagram": _columns("matrix row column value"),
+    "controls": _columns("setting run prompt predictor prediction y_true squared_error"),
+    "solutions": _columns("setting run value_cosine zero_shot_share"),
+    "ablations": _columns(
+        "decision value default run train_mse test_mse equivalence_error relative_deviation "
+        "weight_error",
+        value=str,
+    ),
+    "heads": _columns(
+        "network layer head equivalence_error own_share cosine_gain log10_d_r_positive "
+        "log10_d_r_positive_drawn log10_d_r_balanced log10_d_r_balanced_drawn median_weight "
+        "largest_weight"
+    ),
+    "universes": _columns("universe trained changes choices"),
+    "multiverse": _columns(
+        "universe trained id ours interval_low interval_high null_low null_high verdict"
+    ),
+    "multiverse_decisions": _columns("id decision value universes holds alone total", value=str),
+    "training_length": _columns(
+        "setting run epoch train_mse test_mse absolute_error absolute_error_exact query_weight "
+        "relative_deviation weight_error"
+    ),
+    "families": _columns("setting family projection d_r repeat matrix mse mae"),
+    "family_closed_forms": _columns("setting family projection d_r mse"),
+    "family_requirements": _columns(
+        "setting matrix error family projection reached d_r", d_r=float
+    ),
 }
-"""By table; ``trajectory`` is any in ``trajectories``. ``d_r`` of the exact matrices is empty."""
+"""By table; ``trajectory`` is any in ``trajectories``. ``d_r`` is a float where it may be empty."""
 
 MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
     "ablations": ("relative_deviation",),

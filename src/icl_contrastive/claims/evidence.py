@@ -11,20 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from icl_contrastive.artifacts.tables import KIND_OF
+
 Array = npt.NDArray[np.float64]
 Query = Mapping[str, Any]
 Scale = Literal["ratio", "number", "largest"]
 
-_TEXT_COLUMNS = {
-    "setting",
-    "variant",
-    "scheme",
-    "exact",
-    "matrix",
-    "predictor",
-    "projection",
-    "trained",
-}
 _GRID_KEYS = ("alpha", "k", "beta")
 _SIGNS = {"> 0": (0, math.inf), "< 0": (-math.inf, 0)}
 _SYMBOLS = {"alpha": "α", "beta": "β"}
@@ -209,7 +201,7 @@ def describe(query: Query) -> str:
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers for the text of all columns that hold them; an empty field is NaN."""
     columns = {
-        name: column if name in _TEXT_COLUMNS else pd.to_numeric(column)
+        name: column if KIND_OF.get(str(name)) is str else pd.to_numeric(column)
         for name, column in table.items()
     }
     return pd.DataFrame(columns)
