@@ -65,10 +65,8 @@ class Job(NamedTuple):
         """The compiled loop; raises what is raised where numba is not there."""
         from icl_contrastive.training.fused import FusedRuns
 
-        features = self.features or {}
         mixing = build_variant(self.model).mixing(N)
-        arrays = features.get("omega"), features.get("log_weight")
-        return FusedRuns(self.weights, *arrays, mixing, D_Y)
+        return FusedRuns(self.weights, self.features, mixing, D_Y)
 
 
 def make_job(model: dict[str, Any], runs: int, prompts: int, dtype: Any = np.float32) -> Job:

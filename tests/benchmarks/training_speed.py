@@ -79,13 +79,9 @@ class Job:
     def fused(self) -> Callable[[], object]:
         """The project's compiled loop."""
         kernel = self.variant.attention == "kernel"
-        runs = FusedRuns(
-            self.weights,
-            self.omega if kernel else None,
-            self.log_weight if kernel else None,
-            self.variant.mixing(self.tokens.shape[2] - 1),
-            D_Y,
-        )
+        features = {"omega": self.omega, "log_weight": self.log_weight} if kernel else None
+        mixing = self.variant.mixing(self.tokens.shape[2] - 1)
+        runs = FusedRuns(self.weights, features, mixing, D_Y)
         return lambda: runs.train(self.tokens, self.targets, LEARNING_RATE)
 
     def plain(self) -> Callable[[], object]:

@@ -61,7 +61,7 @@ def training_data() -> tuple[np.ndarray, np.ndarray]:
 def trainers(model: dict[str, Any], **options: Any) -> tuple[FusedRuns, BatchedRuns]:
     weights, features = starting_weights(model), draw_features(1)
     mixing = build_variant(model).mixing(N)
-    fused = FusedRuns(weights, features["omega"], features["log_weight"], mixing, 1, **options)
+    fused = FusedRuns(weights, features, mixing, 1, **options)
     return fused, BatchedRuns(weights, Positive(), features, mixing, 1, "cpu", **options)
 
 
@@ -115,7 +115,7 @@ def test_redrawn_features_are_those_of_a_new_start(model: dict[str, Any]) -> Non
         trainer.redraw(other)
     mixing = build_variant(model).mixing(N)
     weights = starting_weights(model)
-    fresh = FusedRuns(weights, other["omega"], other["log_weight"], mixing, 1)
+    fresh = FusedRuns(weights, other, mixing, 1)
     errors = fresh.train(*data, RATE)
     np.testing.assert_array_equal(fused.train(*data, RATE), errors)
     np.testing.assert_allclose(batched.train(*data, RATE), errors, rtol=1e-10)

@@ -130,7 +130,7 @@ def test_the_compiled_loop_and_the_torch_form_train_alike(folder: Path, family: 
     arrays = {name: np.stack([one[name] for one in drawn]) for name in drawn[0]}
     arrays = {name: array.astype(np.float64) for name, array in arrays.items()}
     job = (variant.mixing(N), 1)
-    fused = FusedRuns(start, arrays["omega"], arrays["log_weight"], *job)
+    fused = FusedRuns(start, arrays, *job)
     torch_form = BatchedRuns(start, build_family({"family": family}), arrays, *job, "cpu")
     for trainer in (fused, torch_form):
         trainer.train(tokens, targets, 0.01)

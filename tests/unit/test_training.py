@@ -160,9 +160,7 @@ class Job(NamedTuple):
         return None if self.model.get("attention") == "exact" else self.features
 
     def fused(self) -> FusedRuns:
-        draws = self.draws or {}
-        features = draws.get("omega"), draws.get("log_weight")
-        return FusedRuns(self.weights, *features, *self.shape, self.normalization)
+        return FusedRuns(self.weights, self.draws, *self.shape, self.normalization)
 
     def batched(self, device: str = "cpu") -> BatchedRuns:
         return BatchedRuns(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from icl_contrastive.attention import Normalization
     from icl_contrastive.mixing import Mixing
     from icl_contrastive.tasks import Prompts
+    from icl_contrastive.training.batched import BatchedRuns
+    from icl_contrastive.training.fused import FusedRuns
     from icl_contrastive.variants.base import Variant
 
 Array = npt.NDArray[np.float32]
@@ -312,23 +314,6 @@ def _shuffled(prompts: Prompts, seed: int, setting: str, epoch: int) -> Prompts:
     )
 
 
-class Trainer(Protocol):
-    """All runs of a job; first axis of every array: run."""
-
-    def redraw(self, features: dict[str, Array]) -> None:
-        """Go on with other features, arrays of the same shapes."""
-
-    def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int) -> Array:
-        """One SGD step per batch of prompts; mean of the squared errors met, (R,)."""
-
-    def evaluate(self, tokens: Array, targets: Array) -> Array:
-        """Mean squared error over prompts, (R,)."""
-
-    @property
-    def weights(self) -> dict[str, Array]:
-        """A copy of the weights as they are now."""
-
-
 def _trainer(
     device: str,
     weights: dict[str, Array],
@@ -337,12 +322,11 @@ def _trainer(
     mixing: Mixing,
     d_y: int,
     normalization: Normalization,
-) -> Trainer:
+) -> BatchedRuns | FusedRuns:
     if device == "cuda" or (features is not None and not isinstance(family, ExponentialFamily)):
         from icl_contrastive.training.batched import BatchedRuns
 
         return BatchedRuns(weights, family, features, mixing, d_y, device, normalization)
     from icl_contrastive.training.fused import FusedRuns
 
-    omega, log_weight = (features["omega"], features["log_weight"]) if features else (None, None)
-    return FusedRuns(weights, omega, log_weight, mixing, d_y, normalization)
+    return FusedRuns(weights, features, mixing, d_y, normalization)

@@ -8,6 +8,7 @@ import numpy as np
 
 from icl_contrastive.training.layout import (
     Array,
+    Kernel,
     Stacks,
     build_kernel,
     build_mix,
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from icl_contrastive.mixing import Mixing
 
 
-class FusedRun:
-    """One run's weights and the compiled loops over its prompts.
+class FusedRuns:
+    """Weights of R runs and the compiled loops over their prompts.
 
     Args:
-        weights: ``W_Q``, ``W_K``, ``W_V`` (d, d) and, if augmented, ``g1``, ``g2`` (layers, d, d);
-            their dtype, float32 or float64, is that of the training.
-        omega, log_weight: (m, d) and (m,), or None for the exact softmax.
+        weights: ``W_Q``, ``W_K``, ``W_V`` (R, d, d) and, if augmented, ``g1``, ``g2``
+            (R, layers, d, d); their dtype, float32 or float64, is that of the training.
+        features: ``omega`` (R, m, d) and ``log_weight`` (R, m), None for the exact softmax.
         mixing: the variant's, for N demonstrations.
         d_y: number of label coordinates, the last ones of a token.
         normalization: of keys and queries, see ``attention.normalize``.
@@ -36,91 +37,68 @@ class FusedRun:
     def __init__(
         self,
         weights: dict[str, Array],
-        omega: Array | None,
-        log_weight: Array | None,
+        features: dict[str, Array] | None,
         mixing: Mixing,
         d_y: int,
         normalization: Normalization = "unit",
     ) -> None:
-        dtype, d = weights["W_Q"].dtype, len(weights["W_Q"])
-        self._stacks = build_stacks(weights)
-        self._gradients = Stacks(*(np.zeros_like(array) for array in self._stacks))
-        self._kernel = build_kernel(omega, log_weight, d, dtype)
-        self._mix = build_mix(mixing, dtype)
-        self._work = build_workspace(self._stacks, self._kernel, self._mix, d_y, normalization)
+        self._dtype, self._d = weights["W_Q"].dtype, weights["W_Q"].shape[-1]
+        self._stacks = [
+            build_stacks({name: array[run] for name, array in weights.items()})
+            for run in range(len(weights["W_Q"]))
+        ]
+        self._gradients = [Stacks(*map(np.zeros_like, stacks)) for stacks in self._stacks]
+        self._kernels = self._build_kernels(features)
+        self._mix = build_mix(mixing, self._dtype)
+        self._work = [
+            build_workspace(stacks, kernel, self._mix, d_y, normalization)
+            for stacks, kernel in zip(self._stacks, self._kernels, strict=True)
+        ]
 
-    def redraw(self, omega: Array, log_weight: Array) -> None:
-        """Go on with other features, of the same number."""
-        dtype, d = self._stacks.query.dtype, self._stacks.query.shape[1]
-        self._kernel = build_kernel(omega, log_weight, d, dtype)
+    def _build_kernels(self, features: dict[str, Array] | None) -> list[Kernel]:
+        return [
+            build_kernel(
+                None if features is None else (features["omega"][run], features["log_weight"][run]),
+                self._d,
+                self._dtype,
+            )
+            for run in range(len(self._stacks))
+        ]
 
-    def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int = 1) -> float:
-        """A step per batch: tokens (prompts, n, d), targets (prompts, d_y) → mean error."""
-        dtype, last = self._stacks.query.dtype.type, (len(tokens) - 1) % batch + 1
-        rates = dtype(learning_rate / batch), dtype(learning_rate / last)
-        arguments = (self._gradients, self._kernel, self._mix, self._work, tokens, targets, batch)
-        return float(train_prompts(self._stacks, *arguments, *rates))
+    def redraw(self, features: dict[str, Array]) -> None:
+        """Go on with other features, arrays of the same shapes."""
+        self._kernels = self._build_kernels(features)
 
-    def evaluate(self, tokens: Array, targets: Array) -> float:
-        """Mean squared error over prompts."""
-        arguments = (self._kernel, self._mix, self._work, tokens, targets)
-        return float(evaluate(self._stacks, *arguments))
+    def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int = 1) -> Array:
+        """A step per batch: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
+        last = (tokens.shape[1] - 1) % batch + 1
+        rates = [self._dtype.type(learning_rate / count) for count in (batch, last)]
+        runs = zip(
+            self._stacks, self._gradients, self._kernels, self._work, tokens, targets, strict=True
+        )
+        return np.array(
+            [
+                train_prompts(stacks, gradients, kernel, self._mix, work, t, y, batch, *rates)
+                for stacks, gradients, kernel, work, t, y in runs
+            ]
+        )
+
+    def evaluate(self, tokens: Array, targets: Array) -> Array:
+        """Mean squared error over prompts, (R,)."""
+        runs = zip(self._stacks, self._kernels, self._work, tokens, targets, strict=True)
+        return np.array(
+            [evaluate(stacks, kernel, self._mix, work, t, y) for stacks, kernel, work, t, y in runs]
+        )
 
     @property
     def weights(self) -> dict[str, Array]:
         """A copy of the weights, named and laid out as they were given."""
-        d = self._stacks.query.shape[1]
-        query, key, value = (array[..., :d] for array in self._stacks)
-        weights = {"W_Q": query[0], "W_K": key[0], "W_V": value[0]}
-        if len(value) > 1:
-            weights["g1"] = value[1:]
-        if len(key) > 1:
-            weights["g2"] = key[1:]
+        query, key, value = (
+            np.stack(parts)[..., : self._d] for parts in zip(*self._stacks, strict=True)
+        )  # (R, layers, d, d)
+        weights = {"W_Q": query[:, 0], "W_K": key[:, 0], "W_V": value[:, 0]}
+        if value.shape[1] > 1:
+            weights["g1"] = value[:, 1:]
+        if key.shape[1] > 1:
+            weights["g2"] = key[:, 1:]
         return {name: np.ascontiguousarray(array) for name, array in weights.items()}
-
-
-class FusedRuns:
-    """Runs one after the other, each in its own caches; first axis of every array: run."""
-
-    def __init__(
-        self,
-        weights: dict[str, Array],
-        omega: Array | None,
-        log_weight: Array | None,
-        mixing: Mixing,
-        d_y: int,
-        normalization: Normalization = "unit",
-    ) -> None:
-        self._runs = [
-            FusedRun(
-                {name: array[run] for name, array in weights.items()},
-                None if omega is None else omega[run],
-                None if log_weight is None else log_weight[run],
-                mixing,
-                d_y,
-                normalization,
-            )
-            for run in range(len(weights["W_Q"]))
-        ]
-
-    def redraw(self, features: dict[str, Array]) -> None:
-        """Go on with other features, (R, m, d) and (R, m)."""
-        draws = zip(self._runs, features["omega"], features["log_weight"], strict=True)
-        for run, omega, log_weight in draws:
-            run.redraw(omega, log_weight)
-
-    def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int = 1) -> Array:
-        """A step per batch: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
-        runs = zip(self._runs, tokens, targets, strict=True)
-        return np.array([run.train(t, y, learning_rate, batch) for run, t, y in runs])
-
-    def evaluate(self, tokens: Array, targets: Array) -> Array:
-        """Mean squared error over prompts, (R,)."""
-        runs = zip(self._runs, tokens, targets, strict=True)
-        return np.array([run.evaluate(t, y) for run, t, y in runs])
-
-    @property
-    def weights(self) -> dict[str, Array]:
-        """The weights as they were given, trained."""
-        by_run = [run.weights for run in self._runs]
-        return {name: np.stack([one[name] for one in by_run]) for name in by_run[0]}

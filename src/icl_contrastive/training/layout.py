@@ -113,22 +113,22 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
     return array
 
 
-def build_kernel(omega: Array | None, log_weight: Array | None, d: int, dtype: Any) -> Kernel:
+def build_kernel(features: tuple[Array, Array] | None, d: int, dtype: Any) -> Kernel:
     """Lay out one run's features (m, d) and log weights (m,); exact softmax for None."""
     width, padded_d = lanes(dtype), ceil(d, TILE)
-    exact = omega is None or log_weight is None
-    count = 0 if omega is None else len(omega)
+    count = 0 if features is None else len(features[0])
     block = ceil(-(-count // max(1, -(-count // BLOCK))), TILE * width)
     m = ceil(count, block) if count else 0
     omega_t, weight = zeros((padded_d, m), dtype), zeros((m,), dtype)
     longest = 0.0
-    if omega is not None and log_weight is not None:
+    if features is not None:
+        omega, log_weight = features
         omega_t[:d, :count] = omega.T
         weight[:] = -1e30
         weight[:count] = 2 * (log_weight - log_weight.max())
         longest = float(np.linalg.norm(omega.astype(np.float64), axis=1).max())
     none = zeros((m,), dtype)
-    return Kernel(omega_t, weight, none, block, width, dtype.type(longest), exact)
+    return Kernel(omega_t, weight, none, block, width, dtype.type(longest), features is None)
 
 
 def build_stacks(weights: dict[str, Array]) -> Stacks:
