@@ -1,4 +1,4 @@
-"""The parts of the schema that the code says: models and their parameters, figures, decisions."""
+"""The parts of the schema that others say: models and their parameters, figures, decisions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from icl_contrastive.config.ablations import DECISIONS
 from icl_contrastive.config.figure_files import ELSEWHERE, FIGURES
 from icl_contrastive.config.multiverse import OF_EVERY_VARIANT, decision_schemas
 from icl_contrastive.variants import Variant, models, variant_class
@@ -29,6 +30,7 @@ def complete(schema: Mapping[str, Any]) -> Schema:
     whole["$defs"] |= {name: _model(variant_class(name)) for name in models()}
     decisions = whole["properties"]["multiverse"]["properties"]["decisions"]
     decisions["properties"] = decision_schemas()
+    whole["properties"]["ablations"]["properties"] |= _ablations(whole["properties"]["pretraining"])
     figures = whole["properties"]["figures"]["properties"]
     for name, figure in FIGURES.items():
         if figure.keys is not None and name not in figures:
@@ -42,6 +44,22 @@ def complete(schema: Mapping[str, Any]) -> Schema:
             }
     figures |= {name: figures.pop(name) for name in sorted(figures, key=_place)}
     return whole
+
+
+def _ablations(pretraining: Schema) -> Schema:
+    """Of each decision a list of the values that it may have."""
+    about_one = ("description", "default")
+    return {
+        name: {
+            "description": f"Other values of pretraining.{name}.",
+            "type": "array",
+            "uniqueItems": True,
+            "items": {key: value for key, value in part.items() if key not in about_one},
+            "default": [],
+        }
+        for name, part in pretraining["properties"].items()
+        if name in DECISIONS
+    }
 
 
 def _place(figure: str) -> tuple[int, str]:
