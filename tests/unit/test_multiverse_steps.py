@@ -93,12 +93,12 @@ class Universe:
     """One that has been trained and judged."""
 
     def __init__(self, experiment: Experiment, name: str, folder: Path) -> None:
-        self.name, self.job = name, jobs.universe(experiment, name)
+        self.name, self.job = name, jobs.universe(experiment, "", name)
         self.path, self.table = folder / f"{name}.safetensors", folder / f"{name}.csv"
         arguments = argparse.Namespace(output=self.path, device="cpu", code=[])
         universe_step.main(arguments, self.job)
         arguments = argparse.Namespace(trained=self.path, claims=CLAIMS, output=self.table)
-        claims_step.main(arguments, jobs.universe_claims(experiment, name))
+        claims_step.main(arguments, jobs.universe_claims(experiment, "", name))
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +302,7 @@ def test_a_training_that_diverges_is_a_result(tmp_path: Path) -> None:
 def test_curves_are_held_against_the_labels_variance_in_every_reading(
     one: Experiment, default: Universe, ordinary: dict[str, Any], tmp_path: Path
 ) -> None:
-    config, claims = jobs.universe_claims(one, default.name), listed_claims()
+    config, claims = jobs.universe_claims(one, "", default.name), listed_claims()
     _, epochs = config["epochs"][0]
     readings = Readings(Tables(default.path, tmp_path), config, epochs)
     choose = readings.evidence_for({"average": "median"})

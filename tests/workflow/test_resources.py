@@ -138,8 +138,8 @@ DEFAULT = "7922a0eb"
         ("training_length", "training_length", ("n31",), 42, 450),
         ("ablation", "ablation", ("runs-30",), 17, 450),
         ("tables", "tables", (), 6, 570),
-        ("universe", "universe", (DEFAULT,), 219, 230),
-        ("universe_claims", "universe_claims", (DEFAULT,), 44, 550),
+        ("universe", "universe", ("", DEFAULT), 219, 230),
+        ("universe_claims", "universe_claims", ("", DEFAULT), 44, 550),
     ],
 )
 def test_the_estimates_fit_the_paper_s_scale(

@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 import sys
-from functools import cache, partial
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 

@@ -7,16 +7,19 @@ results/tables/universes.csv and multiverse*.csv; results/figures/multiverse*. N
 
 if universes:
 
+    # {runs} is empty, or fresh/ for runs that no universe was chosen by.
     rule train_universe:
         input:
             code=code("steps.universe"),
             own=universe_code,
         output:
-            "results/multiverse/{universe}.safetensors",
+            "results/multiverse/{runs}{universe}.safetensors",
         log:
-            "results/logs/multiverse/{universe}_train.log",
+            "results/logs/multiverse/{runs}{universe}_train.log",
         benchmark:
-            "results/benchmarks/multiverse/{universe}_train.tsv"
+            "results/benchmarks/multiverse/{runs}{universe}_train.tsv"
+        wildcard_constraints:
+            runs="(fresh/)?",
         conda:
             "../envs/python.yaml"
         threads: 1
@@ -34,14 +37,16 @@ if universes:
         input:
             code=code("steps.universe_claims"),
             own=universe_code,
-            trained="results/multiverse/{universe}.safetensors",
+            trained="results/multiverse/{runs}{universe}.safetensors",
             claims=[project_file("workflow/claims.yaml")],
         output:
-            "results/multiverse/{universe}.csv",
+            "results/multiverse/{runs}{universe}.csv",
         log:
-            "results/logs/multiverse/{universe}.log",
+            "results/logs/multiverse/{runs}{universe}.log",
         benchmark:
-            "results/benchmarks/multiverse/{universe}.tsv"
+            "results/benchmarks/multiverse/{runs}{universe}.tsv"
+        wildcard_constraints:
+            runs="(fresh/)?",
         conda:
             "../envs/python.yaml"
         threads: 1
@@ -53,32 +58,6 @@ if universes:
             "python -m icl_contrastive.steps.universe_claims"
             " --config {params.config:q} --trained {input.trained:q} --claims {input.claims:q}"
             " --output {output:q} --code {input.code:q} {input.own:q} {input.claims:q} 2> {log:q}"
-
-    use rule train_universe as train_fresh_universe with:
-        output:
-            "results/multiverse/fresh/{universe}.safetensors",
-        log:
-            "results/logs/multiverse/fresh/{universe}_train.log",
-        benchmark:
-            "results/benchmarks/multiverse/fresh/{universe}_train.tsv"
-        params:
-            config=config_of(partial(jobs.universe, fresh=True)),
-            device=lambda wildcards, input: experiment.config["execution"]["device"],
-
-    use rule judge_universe as judge_fresh_universe with:
-        input:
-            code=code("steps.universe_claims"),
-            own=universe_code,
-            trained="results/multiverse/fresh/{universe}.safetensors",
-            claims=[project_file("workflow/claims.yaml")],
-        output:
-            "results/multiverse/fresh/{universe}.csv",
-        log:
-            "results/logs/multiverse/fresh/{universe}.log",
-        benchmark:
-            "results/benchmarks/multiverse/fresh/{universe}.tsv"
-        params:
-            config=config_of(partial(jobs.universe_claims, fresh=True)),
 
     rule all_verdicts:
         input:

@@ -114,9 +114,9 @@ def heads(experiment: Experiment, name: str) -> Job:
     return {**_pick(experiment.config, "seed"), "network": name, "tolerance": tolerance}
 
 
-def universe(experiment: Experiment, name: str, *, fresh: bool = False) -> Job:
-    """Of ``steps.universe``; with ``fresh``, on runs of its own."""
-    one = _of_universe(experiment, name, fresh=fresh)
+def universe(experiment: Experiment, runs: str, name: str) -> Job:
+    """Of ``steps.universe``; if ``runs`` says anything, on fresh ones."""
+    one = _of_universe(experiment, runs, name)
     cells = []
     for cell in one.cells:
         job = pretrain(one, cell.setting, cell.variant)
@@ -130,8 +130,8 @@ def universe(experiment: Experiment, name: str, *, fresh: bool = False) -> Job:
     }
 
 
-def _of_universe(experiment: Experiment, name: str, *, fresh: bool) -> Experiment:
-    return universe_experiment(experiment, list_universes(experiment)[name], fresh=fresh)
+def _of_universe(experiment: Experiment, runs: str, name: str) -> Experiment:
+    return universe_experiment(experiment, list_universes(experiment)[name], fresh=bool(runs))
 
 
 def looked_at(universe: Experiment) -> set[Cell]:
@@ -142,9 +142,9 @@ def looked_at(universe: Experiment) -> set[Cell]:
     return {*measured, *(cell for cells in controls for cell in cells)}
 
 
-def universe_claims(experiment: Experiment, name: str, *, fresh: bool = False) -> Job:
+def universe_claims(experiment: Experiment, runs: str, name: str) -> Job:
     """Of ``steps.universe_claims``, likewise."""
-    one = _of_universe(experiment, name, fresh=fresh)
+    one = _of_universe(experiment, runs, name)
     return {
         "universe": name,
         "choices": list_universes(experiment)[name],
