@@ -77,7 +77,7 @@ class Contents(dict[str, Any]):
         raise OtherArtifactError(self._path, [name], self)
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Have ``write`` fill a temporary file beside ``path``, then rename it.
 
     Raises OSError, naming ``path``, if the disk is full or the folder cannot be written to.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,8 @@ def write_manifest(path: Path, artifacts: Iterable[Path], logs: Path) -> None:
         f"{json.dumps(name)}: {json.dumps(entry, sort_keys=True)}"
         for name, entry in sorted(entries.items())
     )
-    write_atomically(path, partial(_write, "{\n" + ",\n".join(lines) + "\n}\n"))
+    text = "{\n" + ",\n".join(lines) + "\n}\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def record_in(log: Path) -> dict[str, Any]:
@@ -67,7 +67,3 @@ def record_in(log: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record
-
-
-def _write(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")

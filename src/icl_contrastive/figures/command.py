@@ -10,7 +10,7 @@ import inspect
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,7 @@ def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> N
         figure.savefig(buffer, format=path.suffix[1:], metadata=metadata[path.suffix])
         rendered.append((path, buffer.getvalue()))
     for path, content in rendered:
-        write_atomically(path, partial(_write_bytes, content))
-
-
-def _write_bytes(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
+        write_atomically(path, methodcaller("write_bytes", content))
 
 
 def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None:

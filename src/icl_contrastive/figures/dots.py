@@ -1,17 +1,12 @@
 """One dot per run in a row of its own, and their median: for comparisons of many things."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
-import numpy.typing as npt
+from matplotlib.axes import Axes
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from icl_contrastive.artifacts.tables import Array
 
 
-def draw_dots(axes: Axes, values: npt.NDArray[np.float64], place: float, color: str) -> None:
+def draw_dots(axes: Axes, values: Array, place: float, color: str) -> None:
     """Draw the values along x at the height ``place``, and their median as a bar."""
     axes.plot(
         values,

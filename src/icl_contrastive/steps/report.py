@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         trace(arguments.artifacts, folder / "benchmarks", arguments.claims.parent, config),
         differences(subject(config, claims), json.loads(arguments.reference.read_text("utf-8"))),
     )
-    write_atomically(arguments.output, partial(_write, page))
+    write_atomically(arguments.output, lambda path: path.write_text(page, encoding="utf-8"))
     log.info("%s: %.1f MB", arguments.output, len(page.encode()) / 1e6)
-
-
-def _write(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
