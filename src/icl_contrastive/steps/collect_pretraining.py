@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,22 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     tables = []
     for path in arguments.pretrained:
         tensors, made_by = load_tensors(path)
-        runs, epochs = tensors["train_mse"].shape
-        tables.append(
-            pd.DataFrame(
-                {
-                    "setting": made_by["setting"],
-                    "variant": made_by["variant"],
-                    "run": np.repeat(np.arange(runs), epochs),
-                    "epoch": np.tile(np.arange(1, epochs + 1), runs),
-                    "train_mse": tensors["train_mse"].ravel(),
-                    "test_mse": tensors["test_mse"].ravel(),
-                }
-            )
-        )
+        errors = {name: tensors[name] for name in ("train_mse", "test_mse")}
+        tables.append(tidy_curves(made_by["setting"], made_by["variant"], errors))
     save_table(arguments.output, pd.concat(tables))
+
+
+def tidy_curves(setting: str, variant: str, errors: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """A row for each run and epoch of errors (runs, epochs)."""
+    runs, epochs = next(iter(errors.values())).shape
+    table = {
+        "setting": setting,
+        "variant": variant,
+        "run": np.repeat(np.arange(runs), epochs),
+        "epoch": np.tile(np.arange(1, epochs + 1), runs),
+        **{name: error.ravel() for name, error in errors.items()},
+    }
+    return pd.DataFrame(table)
 
 
 if __name__ == "__main__":

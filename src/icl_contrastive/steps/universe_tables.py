@@ -7,12 +7,12 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from icl_contrastive.artifacts.files import load_table, load_tensors, save_tensors
 from icl_contrastive.steps import controls
 from icl_contrastive.steps.attention_errors import measure
+from icl_contrastive.steps.collect_pretraining import tidy_curves
 from icl_contrastive.steps.pretrain import CHECKPOINT
 from icl_contrastive.steps.readings import read_both
 from icl_contrastive.steps.universe import CURVES, data_path, write_data
@@ -43,15 +43,8 @@ class Universe:
         tables = [pd.DataFrame(columns=["setting", "variant", "run", "epoch", *CURVES])]
         for setting, variant in (cell for cell in self._cells if cell not in self.failed):
             curves = {name: self._tensors[f"{setting}/{variant}/{name}"] for name in CURVES}
-            runs, last = len(curves[CURVES[0]]), epochs[setting]
-            table = {
-                "setting": setting,
-                "variant": variant,
-                "run": np.repeat(np.arange(runs), last),
-                "epoch": np.tile(np.arange(1, last + 1), runs),
-                **{name: curve[:, :last].ravel() for name, curve in curves.items()},
-            }
-            tables.append(pd.DataFrame(table))
+            errors = {name: curve[:, : epochs[setting]] for name, curve in curves.items()}
+            tables.append(tidy_curves(setting, variant, errors))
         return pd.concat(tables[1:] or tables)
 
     def controls(self, job: Job, epoch: int) -> dict[str, pd.DataFrame]:
