@@ -29,11 +29,8 @@ def matrix_rows(setting: str, d_r: int | None, matrices: Matrices) -> pd.DataFra
     """Every entry of both matrices as a row; d_r is empty for the exact ones."""
     tables = []
     for name, matrix in matrices._asdict().items():
-        table = entries(matrix)
-        table.insert(0, "setting", setting)
-        table.insert(1, "d_r", pd.Series([d_r] * len(table), dtype="Int64"))
-        table.insert(2, "matrix", name)
-        tables.append(table)
+        sizes = pd.array([d_r] * matrix.numel(), dtype="Int64")
+        tables.append(entries(matrix, setting=setting, d_r=sizes, matrix=name))
     return pd.concat(tables)
 
 

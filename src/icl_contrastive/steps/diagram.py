@@ -47,11 +47,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         "y_hat_after": (problem.key_features @ descent.weight.mT).mT,
         "y_test": descent.prediction[:, None],
     }
-    tables = []
-    for name, matrix in matrices.items():
-        table = entries(matrix)
-        table.insert(0, "matrix", name)
-        tables.append(table)
+    tables = [entries(matrix, matrix=name) for name, matrix in matrices.items()]
     save_table(arguments.output, pd.concat(tables))
 
 

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def entries(matrix: Tensor) -> pd.DataFrame:
-    """row, column, value of every entry, row by row."""
+def entries(matrix: Tensor, /, **about: object) -> pd.DataFrame:
+    """row, column, value of every entry, row by row, after what else is to be said of each."""
     row, column = np.indices(matrix.shape)
-    return pd.DataFrame(
-        {"row": row.ravel(), "column": column.ravel(), "value": matrix.numpy().ravel()}
-    )
+    values = {"row": row.ravel(), "column": column.ravel(), "value": matrix.numpy().ravel()}
+    return pd.DataFrame(about | values)
