@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from icl_contrastive.analysis.error_curves import CONFIDENCE, RESAMPLES
 from icl_contrastive.attention import kernel_attention
 from icl_contrastive.features import FAMILIES, Statistics, build_family
 from icl_contrastive.heads import Heads, read_heads
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
-RESAMPLES = 1000
-CONFIDENCE = 0.95
 PAIRS = 2**13  # of keys and queries that closed forms are evaluated for; some take microseconds
 
 

@@ -12,7 +12,7 @@ Array = npt.NDArray[np.float64]
 Alternative = Literal["less", "greater"]
 
 
-def mean_interval(values: Array, confidence: float) -> tuple[float, float]:
+def mean_interval(values: Array, confidence: float = 0.95) -> tuple[float, float]:
     """Student's interval of the mean of values (units,); NaN for a single value."""
     if len(values) < 2:
         return np.nan, np.nan

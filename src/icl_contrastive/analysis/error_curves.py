@@ -10,6 +10,9 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
+RESAMPLES, CONFIDENCE = 1000, 0.95
+"""Of the bootstrap for a number of features, whether it is from a sweep or from one d_r."""
+
 
 @dataclass(frozen=True)
 class Curves:

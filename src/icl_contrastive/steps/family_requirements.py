@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from icl_contrastive.analysis.error_curves import Curves
+from icl_contrastive.analysis.error_curves import CONFIDENCE, RESAMPLES, Curves
 from icl_contrastive.artifacts.files import load_table, save_table
 from icl_contrastive.artifacts.tables import COLUMNS, MAY_BE_EMPTY
 from icl_contrastive.command import run_step
@@ -21,9 +21,6 @@ from icl_contrastive.streams import stream
 
 Array = npt.NDArray[np.float64]
 Name = tuple[str, str]  # family and projection
-
-CONFIDENCE = 0.95
-RESAMPLES = 1000
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:

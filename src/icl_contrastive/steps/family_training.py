@@ -14,8 +14,6 @@ from icl_contrastive.command import run_step
 from icl_contrastive.statistics import mean_interval
 from icl_contrastive.steps.family import load_family
 
-CONFIDENCE = 0.95
-
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write a row for each error (train, test) after the last epoch and each file, the base first.
@@ -35,7 +33,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             row |= {"d_r": d_r, "error": error}
             final = tensors[f"{error}_mse"][:, -1].astype(np.float64)
             for name, prefix, values in (("mean", "", final), ("ratio", "ratio_", final / base)):
-                low, high = np.exp(mean_interval(np.log(values), CONFIDENCE))
+                low, high = np.exp(mean_interval(np.log(values)))
                 row |= {name: np.exp(np.log(values).mean())}
                 row |= {f"{prefix}low": low, f"{prefix}high": high}
             rows.append(row)
