@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import torch
 from torch.nn.functional import gelu, pad
+
+from icl_contrastive.choices import Normalization
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from icl_contrastive.features.base import FeatureMap
     from icl_contrastive.mixing import Mixing
-
-Normalization = Literal["unit", "scaled", "none"]
 
 
 @dataclass(frozen=True)

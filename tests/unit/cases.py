@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from icl_contrastive.attention import Normalization, Weights
+from icl_contrastive.attention import Weights
+from icl_contrastive.choices import Normalization
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.variants import Variant, build_variant
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from icl_contrastive.attention import Normalization
+from icl_contrastive.choices import Normalization
 
 Array = np.ndarray
 Model = dict[str, Any]

@@ -22,7 +22,6 @@ from icl_contrastive.analysis.estimates import (
     uniform_matrices,
 )
 from icl_contrastive.attention import (
-    Normalization,
     Projections,
     Weights,
     augment,
@@ -36,6 +35,7 @@ from icl_contrastive.attention import (
     query_ranks,
     score_ranks,
 )
+from icl_contrastive.choices import Normalization
 from icl_contrastive.descent import descend
 from icl_contrastive.dual import dual_problem
 from icl_contrastive.features.base import PAIR_BLOCK, ExponentialFeatures

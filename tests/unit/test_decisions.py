@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from icl_contrastive.artifacts.files import load_tensors
-from icl_contrastive.attention import Normalization, Weights
+from icl_contrastive.attention import Weights
+from icl_contrastive.choices import Init, Normalization
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.prediction import predict
@@ -20,7 +21,7 @@ from icl_contrastive.steps import pretrain as pretrain_step
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 from icl_contrastive.tasks import Prompts, sample_part, sample_prompts, sample_task
-from icl_contrastive.training import Init, Pretrained, initial_weights, pretrain
+from icl_contrastive.training import Pretrained, initial_weights, pretrain
 from icl_contrastive.training.batched import BatchedRuns
 from icl_contrastive.training.fused import FusedRuns
 from icl_contrastive.variants import build_variant

@@ -17,7 +17,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from icl_contrastive.attention import Normalization, Weights, project
+from icl_contrastive.attention import Weights, project
+from icl_contrastive.choices import Normalization
 from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
 from icl_contrastive.dual import DualProblem, dual_problem, join, softmax_coordinates
 from icl_contrastive.features.base import ExponentialFeatures, FeatureMap

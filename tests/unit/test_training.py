@@ -19,7 +19,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import gelu
 
-from icl_contrastive.attention import Normalization, Weights, project
+from icl_contrastive.attention import Weights, project
+from icl_contrastive.choices import Normalization
 from icl_contrastive.features import Family, Statistics
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.features.hyperbolic import Hyperbolic

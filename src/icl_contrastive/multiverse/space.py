@@ -9,19 +9,21 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, get_args
+
+from icl_contrastive.choices import Init, Normalization, Omega, Order
 
 Value = str | float
 Choices = Mapping[str, Value]
 """A value for each decision; a universe is known by them."""
 
 TRAINED: dict[str, tuple[Value, ...] | None] = {
-    "normalization": ("unit", "scaled", "none"),
+    "normalization": get_args(Normalization),
     "initialization": None,
-    "omega": ("kept", "per_epoch", "per_step"),
+    "omega": get_args(Omega),
     "projection": ("independent", "orthogonal", "simplex"),
     "prompts": ("fixed", "fresh"),
-    "order": ("fixed", "shuffled"),
+    "order": get_args(Order),
 }
 """Decisions that take a training of their own, with the values that there are; None: see below."""
 
@@ -47,7 +49,7 @@ ABOUT = {
 }
 """What is decided, in words."""
 
-_INITIALIZATION = re.compile(r"(uniform|normal|standard_normal)(?: x (\d+(?:\.\d+)?))?", re.ASCII)
+_INITIALIZATION = re.compile(rf"({'|'.join(get_args(Init))})(?: x (\d+(?:\.\d+)?))?", re.ASCII)
 
 
 @dataclass(frozen=True)

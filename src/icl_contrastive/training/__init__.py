@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from icl_contrastive.choices import Init, Normalization, Omega, Order
 from icl_contrastive.features import ExponentialFamily, Family, Statistics
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.streams import stream
 
 if TYPE_CHECKING:
-    from icl_contrastive.attention import Normalization
     from icl_contrastive.mixing import Mixing
     from icl_contrastive.tasks import Prompts
     from icl_contrastive.training.batched import BatchedRuns
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float32]
 Device = Literal["auto", "cpu", "cuda"]
-Init = Literal["uniform", "normal", "standard_normal"]
-Omega = Literal["kept", "per_epoch", "per_step"]
-Order = Literal["fixed", "shuffled"]
 
 log = logging.getLogger(__name__)
 
@@ -184,15 +181,15 @@ def pretrain(
         ValueError: if the features can be negative, or there are none of this d_r; for another word
             than an argument has, another kind of number, and prompts of other shapes or not finite.
     """
-    for name, word, words in (
-        ("init", init, get_args(Init)),
-        ("normalization", normalization, ("unit", "scaled", "none")),
-        ("omega", omega, get_args(Omega)),
-        ("order", order, get_args(Order)),
-        ("device", device, get_args(Device)),
+    for name, word, choices in (
+        ("init", init, Init),
+        ("normalization", normalization, Normalization),
+        ("omega", omega, Omega),
+        ("order", order, Order),
+        ("device", device, Device),
     ):
-        if word not in words:
-            raise ValueError(f"{name} {word!r}: must be one of {', '.join(words)}")
+        if word not in get_args(choices):
+            raise ValueError(f"{name} {word!r}: must be one of {', '.join(get_args(choices))}")
     for name, number, least in (("batch", batch, 1), ("epochs", epochs, 0)):
         if not (isinstance(number, Integral) and number >= least):
             raise ValueError(f"{name} {number!r}: must be an integer of at least {least}")

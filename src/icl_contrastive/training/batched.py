@@ -18,7 +18,7 @@ from icl_contrastive.attention import Weights, read_out
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from icl_contrastive.attention import Normalization
+    from icl_contrastive.choices import Normalization
     from icl_contrastive.features import Family
     from icl_contrastive.mixing import Mixing
 

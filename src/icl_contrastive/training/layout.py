@@ -15,7 +15,7 @@ from icl_contrastive.training.simd import VECTOR_BITS, lanes
 from icl_contrastive.training.tiles import TILE
 
 if TYPE_CHECKING:
-    from icl_contrastive.attention import Normalization
+    from icl_contrastive.choices import Normalization
     from icl_contrastive.mixing import Mixing
 
 Array = npt.NDArray[Any]
