@@ -36,33 +36,22 @@ if TYPE_CHECKING:
     from icl_contrastive.variants import build_variant
     from icl_contrastive.variants.base import Variant
 
-_HOME = {
-    "DualProblem": "dual",
-    "Equivalence": "kernel_dual",
-    "ExponentialFeatures": "features.base",
-    "Family": "features",
-    "Requirements": "requirements",
-    "SoftmaxProblem": "kernel_dual",
-    "Statistics": "features",
-    "Variant": "variants.base",
-    "Weights": "attention",
-    "approximation_errors": "analysis.estimates",
-    "build_family": "features",
-    "build_variant": "variants",
-    "check_equivalence": "kernel_dual",
-    "descend": "descent",
-    "descend_softmax": "kernel_dual",
-    "dual_problem": "dual",
-    "exact_attention": "attention",
-    "kernel_attention": "attention",
-    "layer_output": "attention",
-    "predict": "prediction",
-    "pretrain": "training",
-    "project": "attention",
-    "required_features": "requirements",
-    "sample_prompts": "tasks",
-    "softmax_problem": "kernel_dual",
+_NAMES = {
+    "analysis.estimates": "approximation_errors",
+    "attention": "Weights exact_attention kernel_attention layer_output project",
+    "descent": "descend",
+    "dual": "DualProblem dual_problem",
+    "features": "Family Statistics build_family",
+    "features.base": "ExponentialFeatures",
+    "kernel_dual": "Equivalence SoftmaxProblem check_equivalence descend_softmax softmax_problem",
+    "prediction": "predict",
+    "requirements": "Requirements required_features",
+    "tasks": "sample_prompts",
+    "training": "pretrain",
+    "variants": "build_variant",
+    "variants.base": "Variant",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "DualProblem",

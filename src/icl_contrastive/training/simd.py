@@ -68,15 +68,21 @@ def splat_code(builder: Any, scalar: Any, kind: Any) -> Any:
     return builder.shuffle_vector(first, undefined, mask)
 
 
-def fma_code(builder: Any, x: Any, y: Any, z: Any) -> Any:
-    """LLVM code of x y + z, rounded once."""
-    kind = "f32" if isinstance(x.type.element, ir.FloatType) else "f64"
+def _call(builder: Any, name: str, returned: Any, *args: Any, **options: Any) -> Any:
+    """LLVM code of a function of its own, for vectors such as the last argument."""
+    kind = args[-1].type
+    element = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
     function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
         builder.module,
-        ir.FunctionType(x.type, [x.type] * 3),
-        f"llvm.fma.v{x.type.count}{kind}",
+        ir.FunctionType(returned, [argument.type for argument in args]),
+        f"llvm.{name}.v{kind.count}{element}",
     )
-    return builder.call(function, [x, y, z])
+    return builder.call(function, args, **options)
+
+
+def fma_code(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """LLVM code of x y + z, rounded once."""
+    return _call(builder, "fma", x.type, x, y, z)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -152,12 +158,7 @@ def inverse_root(typing_context: Any, x: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = args[0].type
         zero, one = (ir.Constant(kind, [value] * kind.count) for value in (0.0, 1.0))
-        root = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
-            builder.module,
-            ir.FunctionType(kind, [kind]),
-            f"llvm.sqrt.v{kind.count}{'f32' if kind.count * 32 == VECTOR_BITS else 'f64'}",
-        )
-        inverse = builder.fdiv(one, builder.call(root, [args[0]]))
+        inverse = builder.fdiv(one, _call(builder, "sqrt", kind, args[0]))
         return builder.select(builder.fcmp_ordered("==", args[0], zero), zero, inverse)
 
     return x(x), generate
@@ -214,15 +215,10 @@ def total(typing_context: Any, x: Any) -> Any:
     """Sum of the lanes, in any order."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = args[0].type
-        name = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
-        function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
-            builder.module,
-            ir.FunctionType(kind.element, [kind.element, kind]),
-            f"llvm.vector.reduce.fadd.v{kind.count}{name}",
-        )
-        zero = ir.Constant(kind.element, 0.0)
-        return builder.call(function, [zero, args[0]], fastmath=("reassoc",))
+        element = args[0].type.element
+        zero = ir.Constant(element, 0.0)
+        name = "vector.reduce.fadd"
+        return _call(builder, name, element, zero, args[0], fastmath=("reassoc",))
 
     return x.dtype(x), generate
 
