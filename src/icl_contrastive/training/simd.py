@@ -60,6 +60,15 @@ def pointer_code(context: Any, builder: Any, array_type: Any, array: Any, index:
     )
 
 
+def rows_code(context: Any, builder: Any, signature: Any, args: Any, count: int) -> list[Any]:
+    """LLVM code of the places index + r · stride, for the second and third argument."""
+    index, stride = (context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2))
+    return [
+        builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
+        for row in range(count)
+    ]
+
+
 def splat_code(builder: Any, scalar: Any, kind: Any) -> Any:
     """LLVM code of a vector whose entries are one scalar."""
     undefined = ir.Constant(kind, ir.Undefined)
@@ -229,12 +238,8 @@ def totals(typing_context: Any, array: Any, index: Any, stride: Any) -> Any:
     vector = Vector(array.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        index, stride = (
-            context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2)
-        )
         rows = []
-        for row in range(vector.lanes):
-            place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
+        for place in rows_code(context, builder, signature, args, vector.lanes):
             pointer = pointer_code(context, builder, signature.args[0], args[0], place)
             rows.append(builder.load(pointer, align=array.dtype.bitwidth // 8))
 

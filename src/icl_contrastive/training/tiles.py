@@ -15,6 +15,7 @@ from icl_contrastive.training.simd import (
     intrinsic,
     ir_type,
     pointer_code,
+    rows_code,
     splat_code,
 )
 
@@ -78,16 +79,10 @@ def store_tile(
 
 
 def _places(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
-    index, row_stride, column_stride = (
-        context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2, 3)
-    )
-
-    def times(stride: Any, count: int) -> Any:
-        return builder.mul(stride, ir.Constant(stride.type, count))
-
+    stride = context.cast(builder, args[3], signature.args[3], types.intp)
     return [
-        builder.add(builder.add(index, times(row_stride, row)), times(column_stride, column))
-        for row in range(TILE)
+        builder.add(row, builder.mul(stride, ir.Constant(stride.type, column)))
+        for row in rows_code(context, builder, signature, args, TILE)
         for column in range(TILE)
     ]
 
@@ -99,12 +94,8 @@ def splat_tile(typing_context: Any, array: Any, index: Any, row_stride: Any) -> 
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        index, stride = (
-            context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2)
-        )
         entries = []
-        for row in range(TILE):
-            place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
+        for place in rows_code(context, builder, signature, args, TILE):
             scalar = builder.load(builder.gep(data, [place]))
             entries += [splat_code(builder, scalar, ir_type(tile.dtype))] * TILE
         return context.make_tuple(builder, tile, entries)
@@ -135,12 +126,8 @@ def _gather_columns(gather: Callable[[Any, Any, Any], Any], meaning: str) -> Any
 
     def function(typing_context: Any, array: Any, index: Any, row_stride: Any, tile: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            index, stride = (
-                context.cast(builder, args[i], signature.args[i], types.intp) for i in (1, 2)
-            )
             entries, width = _unpack(builder, args[3]), array.dtype.bitwidth // 8
-            for row in range(TILE):
-                place = builder.add(index, builder.mul(stride, ir.Constant(stride.type, row)))
+            for row, place in enumerate(rows_code(context, builder, signature, args, TILE)):
                 pointer = pointer_code(context, builder, signature.args[0], args[0], place)
                 first, second, third, last = entries[row * TILE : (row + 1) * TILE]
                 rest = gather(builder, gather(builder, first, second), gather(builder, third, last))
