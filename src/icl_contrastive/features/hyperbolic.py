@@ -8,12 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icl_contrastive.features.family import ExponentialFamily, Statistics
-from icl_contrastive.features.moments import (
-    log_cosh,
-    log_error_of_mean,
-    pair_moment,
-    squared_norm,
-)
+from icl_contrastive.features.moments import log_error_of_even_terms, squared_norm
 from icl_contrastive.features.projections import cosine
 
 Array = npt.NDArray[np.float64]
@@ -38,14 +33,7 @@ class Hyperbolic(ExponentialFamily):
     ) -> Array:
         """Log of (e^φ − 1)(1 − e^−φ)/d_r with φ = ‖x + y‖² for independent ω.
 
-        Each of the d_r/2 terms is cosh(ωᵀ(x + y)) e^(−φ/2), and cosh a cosh b is the mean of
-        cosh(a + b) and cosh(a − b).
+        Each of the d_r/2 terms is cosh(ωᵀ(x + y)) e^(−φ/2).
         """
         d, phi = keys.shape[-1], squared_norm(keys + queries)
-        log_second = log_cosh(phi)
-        angle = cosine(self.projection, d)
-        cross = None
-        if angle is not None:
-            over = -phi - log_second
-            cross = (pair_moment(phi, d, angle, over) + pair_moment(phi, d, -angle, over)) / 2
-        return log_error_of_mean(d_r // 2, d, log_second, cross)
+        return log_error_of_even_terms(d_r // 2, d, phi, cosine(self.projection, d))

@@ -33,9 +33,17 @@ def log_error_of_mean(n: int, d: int, log_second: Array, cross: Array | None) ->
         return np.asarray(log_second + np.log(np.maximum(error, 0)))
 
 
-def log_cosh(x: Array) -> Array:
-    """log cosh x, without overflow."""
-    return np.asarray(np.logaddexp(x, -x) - np.log(2))
+def log_error_of_even_terms(n: int, d: int, t: Array, cosine: float | None) -> Array:
+    """``log_error_of_mean`` of n terms cosh(√t ωᵀu) e^(−t/2), or cos(√−t ωᵀu) e^(−t/2) for t < 0.
+
+    cosh a cosh b is the mean of cosh(a + b) and cosh(a − b), and cos a cos b likewise.
+    """
+    log_second = np.asarray(np.logaddexp(t, -t) - np.log(2))  # log cosh t
+    cross = None
+    if cosine is not None:
+        over = -t - log_second
+        cross = (pair_moment(t, d, cosine, over) + pair_moment(t, d, -cosine, over)) / 2
+    return log_error_of_mean(n, d, log_second, cross)
 
 
 def pair_moment(t: Array, d: int, cosine: float, log_factor: Array) -> Array:

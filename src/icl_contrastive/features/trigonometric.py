@@ -12,12 +12,7 @@ import numpy.typing as npt
 
 from icl_contrastive.features.base import FeatureMap
 from icl_contrastive.features.family import Family, Operations, Statistics
-from icl_contrastive.features.moments import (
-    log_cosh,
-    log_error_of_mean,
-    pair_moment,
-    squared_norm,
-)
+from icl_contrastive.features.moments import log_error_of_even_terms, squared_norm
 from icl_contrastive.features.projections import cosine
 
 if TYPE_CHECKING:
@@ -74,14 +69,7 @@ class Trigonometric(Family):
     ) -> Array:
         """Log of e^δ (1 − e^−δ)²/d_r with δ = ‖x − y‖² for independent ω.
 
-        Each of the d_r/2 terms is cos(ωᵀ(x − y)) e^(δ/2), and cos a cos b is the mean of cos(a + b)
-        and cos(a − b).
+        Each of the d_r/2 terms is cos(ωᵀ(x − y)) e^(δ/2).
         """
         d, delta = keys.shape[-1], squared_norm(keys - queries)
-        log_second = log_cosh(delta)
-        angle = cosine(self.projection, d)
-        cross = None
-        if angle is not None:
-            over = delta - log_second
-            cross = (pair_moment(-delta, d, angle, over) + pair_moment(-delta, d, -angle, over)) / 2
-        return log_error_of_mean(d_r // 2, d, log_second, cross)
+        return log_error_of_even_terms(d_r // 2, d, -delta, cosine(self.projection, d))
