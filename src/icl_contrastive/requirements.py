@@ -21,10 +21,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from icl_contrastive.analysis.error_curves import CONFIDENCE, RESAMPLES
+from icl_contrastive.analysis.error_curves import CONFIDENCE, RESAMPLES, Array
 from icl_contrastive.attention import kernel_attention
 from icl_contrastive.features import FAMILIES, Statistics, build_family
 from icl_contrastive.heads import Heads, read_heads
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
     from icl_contrastive.features import Family
     from icl_contrastive.heads import Data, Mask
-
-Array = npt.NDArray[np.float64]
 
 PAIRS = 2**13  # of keys and queries that closed forms are evaluated for; some take microseconds
 

@@ -20,7 +20,7 @@ import torch
 from icl_contrastive.attention import Weights, kernel_attention, project
 from icl_contrastive.descent import descend
 from icl_contrastive.dual import dual_problem
-from icl_contrastive.features.family import Family, Statistics
+from icl_contrastive.features.family import Array, Family, Statistics
 from icl_contrastive.prediction import predict
 from icl_contrastive.variants import build_variant
 from icl_contrastive.variants.base import Variant
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import pytest
 
     from icl_contrastive.features.base import FeatureMap
-
-Array = npt.NDArray[np.float64]
 
 D = 6  # dimension of keys and queries
 D_R = 2 * D

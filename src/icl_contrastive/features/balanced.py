@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from icl_contrastive.features.base import ExponentialFeatures, FeatureMap
-from icl_contrastive.features.family import ExponentialFamily, Family, Operations, Statistics
+from icl_contrastive.features.family import Array, ExponentialFamily, Family, Operations, Statistics
 from icl_contrastive.features.oprf import OPRF
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.features.sderf import SDERF
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

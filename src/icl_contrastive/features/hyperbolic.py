@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from icl_contrastive.features.family import ExponentialFamily, Statistics
+from icl_contrastive.features.family import Array, ExponentialFamily, Statistics
 from icl_contrastive.features.moments import log_error_of_even_terms, squared_norm
 from icl_contrastive.features.projections import cosine
-
-Array = npt.NDArray[np.float64]
 
 
 class Hyperbolic(ExponentialFamily):

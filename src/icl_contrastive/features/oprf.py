@@ -6,13 +6,10 @@ import math
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from icl_contrastive.features.family import ExponentialFamily, Statistics
+from icl_contrastive.features.family import Array, ExponentialFamily, Statistics
 from icl_contrastive.features.moments import log_error_of_mean, pair_moment, squared_norm
 from icl_contrastive.features.projections import cosine
-
-Array = npt.NDArray[np.float64]
 
 
 def best_constant(phi: float, d: int) -> float:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from icl_contrastive.features.family import ExponentialFamily, Statistics
+from icl_contrastive.features.family import Array, ExponentialFamily, Statistics
 from icl_contrastive.features.moments import log_error_of_mean, squared_norm
-
-Array = npt.NDArray[np.float64]
 
 
 def best_constants(second_moment: Array) -> tuple[Array, Array]:

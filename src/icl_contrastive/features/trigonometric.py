@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from icl_contrastive.features.base import FeatureMap
-from icl_contrastive.features.family import Family, Operations, Statistics
+from icl_contrastive.features.family import Array, Family, Operations, Statistics
 from icl_contrastive.features.moments import log_error_of_even_terms, squared_norm
 from icl_contrastive.features.projections import cosine
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

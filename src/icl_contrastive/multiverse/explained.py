@@ -10,9 +10,7 @@ import numpy.typing as npt
 from icl_contrastive.multiverse.judged import Judged
 from icl_contrastive.multiverse.numbers import Numbers
 from icl_contrastive.multiverse.space import Choices, Decision, universe_name
-from icl_contrastive.multiverse.variance import interpolation, shares
-
-Array = npt.NDArray[np.float64]
+from icl_contrastive.multiverse.variance import Array, interpolation, shares
 
 SAMPLES = 200
 """Of the bootstrap."""

@@ -15,12 +15,9 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from icl_contrastive.claims.criteria import Criterion
-from icl_contrastive.claims.evidence import Effect
-
-Array = npt.NDArray[np.float64]
+from icl_contrastive.claims.evidence import Array, Effect
 
 RESAMPLES = 9999
 """Ways to flip signs, at most; of few runs, all there are."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from icl_contrastive.analysis.error_curves import CONFIDENCE, RESAMPLES, Curves
+from icl_contrastive.analysis.error_curves import CONFIDENCE, RESAMPLES, Array, Curves
 from icl_contrastive.artifacts.files import load_table, save_table
 from icl_contrastive.artifacts.tables import COLUMNS, MAY_BE_EMPTY
 from icl_contrastive.command import run_step
@@ -19,7 +19,6 @@ from icl_contrastive.features import Family
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.streams import stream
 
-Array = npt.NDArray[np.float64]
 Name = tuple[str, str]  # family and projection
 
 
