@@ -55,10 +55,11 @@ def pair_cosines(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return own / n, others
 
 
-def check_descent(scheme: Scheme, epochs: int, eta_loss: float) -> None:
-    """Raises ValueError for another scheme, no epochs, or η_loss that is not positive.
+def plan_descent(scheme: Scheme, n: int, epochs: int, eta_loss: float) -> tuple[list[slice], float]:
+    """The batches of n demonstrations that a descent takes, and η_gd of its steps.
 
-    RuntimeError under ``torch.inference_mode()``.
+    Raises ValueError for another scheme, no epochs, or η_loss that is not positive, RuntimeError
+    under ``torch.inference_mode()``.
     """
     if torch.is_inference_mode_enabled():
         raise RuntimeError(
@@ -71,6 +72,9 @@ def check_descent(scheme: Scheme, epochs: int, eta_loss: float) -> None:
         raise ValueError(f"epochs = {epochs!r}: must be an integer of at least 1")
     if not 0 < eta_loss < math.inf:
         raise ValueError(f"eta_loss = {eta_loss!r}: must be a positive number")
+    if scheme == "full_batch":
+        return [slice(0, n)], eta_loss
+    return [slice(i, i + 1) for i in range(n)] * epochs, eta_loss / epochs
 
 
 def descend(
@@ -95,14 +99,10 @@ def descend(
     not positive, for a start of another shape, and for a variant that the prompts are too short
     for.
     """
-    check_descent(scheme, epochs, eta_loss)
     n = problem.values.shape[-2]
+    batches, eta = plan_descent(scheme, n, epochs, eta_loss)
+    decay = 1 / n if scheme == "single_sample_shared_decay" else 1.0
     variant.check(n)
-    if scheme == "full_batch":
-        batches, eta, decay = [slice(0, n)], eta_loss, 1.0
-    else:
-        batches = [slice(i, i + 1) for i in range(n)] * epochs
-        eta, decay = eta_loss / epochs, 1.0 if scheme == "single_sample" else 1.0 / n
     test_input = problem.query_features[..., None, :]  # (..., 1, m)
     shown = ... if followed is None else slice(followed)
     inputs, labels = problem.key_features[shown], problem.values[shown]

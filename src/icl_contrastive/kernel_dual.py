@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cosine_similarity, scaled_dot_product_attention
 
-from icl_contrastive.descent import check_descent
+from icl_contrastive.descent import plan_descent
 from icl_contrastive.heads import read_heads
 
 if TYPE_CHECKING:
@@ -127,15 +127,12 @@ def descend_softmax(
     (α/η) f. Gradients are taken under ``torch.no_grad()`` too. Raises ValueError for another
     scheme, for no epochs, and for η_loss that is not positive.
     """
-    check_descent(scheme, epochs, eta_loss)
-    n = problem.values.shape[-2]
+    batches, eta = plan_descent(scheme, problem.values.shape[-2], epochs, eta_loss)
+    decay = problem.samples.to(problem.scores.dtype)  # (..., T, n): none without a sample
     if scheme == "full_batch":
-        batches, eta, decay = [slice(0, n)], eta_loss, torch.ones_like(problem.scores[..., :1])
-    else:
-        batches, eta = [slice(i, i + 1) for i in range(n)] * epochs, eta_loss / epochs
-        decay = problem.samples.to(problem.scores.dtype)  # (..., T, n): none without a sample
-        if scheme == "single_sample_shared_decay":
-            decay = decay / decay.sum(-1, keepdim=True).clamp(min=1)
+        decay = torch.ones_like(decay)
+    elif scheme == "single_sample_shared_decay":
+        decay = decay / decay.sum(-1, keepdim=True).clamp(min=1)
 
     coefficients = problem.initial_coefficients()
     for batch in batches:
