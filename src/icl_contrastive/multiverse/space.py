@@ -60,15 +60,11 @@ class Decision:
         name: one of ``TRAINED`` or ``ANALYZED``.
         values: those declared before any universe was judged, the default first.
         added: those that came later, in their order.
-        status: whether the default is stated in the paper, inferred from it, or open.
-        reason: for the default and its alternatives, in one line.
     """
 
     name: str
     values: tuple[Value, ...]
     added: tuple[Value, ...] = ()
-    status: str = "open"
-    reason: str = ""
 
     @property
     def default(self) -> Value:
@@ -80,7 +76,6 @@ class Rule:
     """Universes that are left out: those with one of the values in every decision named."""
 
     where: Mapping[str, tuple[Value, ...]]
-    reason: str = ""
 
     def leaves_out(self, choices: Choices) -> bool:
         """Whether it speaks of all decisions that it names, and of the values chosen."""
@@ -98,17 +93,11 @@ class Space:
     def of(cls, section: Mapping[str, Any]) -> Space:
         """The space that the section ``multiverse`` of a config declares."""
         decisions = {
-            name: Decision(
-                name,
-                tuple(entry["values"]),
-                tuple(entry["added"]),
-                entry["status"],
-                entry["reason"],
-            )
+            name: Decision(name, tuple(entry["values"]), tuple(entry["added"]))
             for name, entry in section["decisions"].items()
         }
         rules = (
-            Rule({name: tuple(values) for name, values in rule["where"].items()}, rule["reason"])
+            Rule({name: tuple(values) for name, values in rule["where"].items()})
             for rule in section["exclude"]
         )
         return cls(decisions, tuple(rules))
