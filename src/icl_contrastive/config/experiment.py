@@ -100,8 +100,7 @@ class Experiment:
     @property
     def approximation_settings(self) -> list[str]:
         """The settings in which the estimated attention is measured."""
-        settings: list[str] = self.config.get("approximation", {}).get("settings", [])
-        return settings
+        return list(self.config.get("approximation", {}).get("settings", ()))
 
     @property
     def family_settings(self) -> list[str]:
@@ -135,8 +134,7 @@ class Experiment:
     @property
     def control_settings(self) -> list[str]:
         """The settings in which the layer is compared with its controls."""
-        settings: list[str] = self.config.get("controls", {}).get("settings", [])
-        return settings
+        return list(self.config.get("controls", {}).get("settings", ()))
 
     def control_cells(self, setting: str) -> list[Cell]:
         """The cell that the controls look at, and the one with exact softmax if there is one."""
