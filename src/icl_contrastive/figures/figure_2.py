@@ -36,34 +36,21 @@ def draw(config: Config, diagram: Table) -> Figure:
 def _draw_branches(canvas: Canvas, matrices: Matrices, chosen: int) -> None:
     """h_i → W_K h_i → φ → W → ŷ^(i), and h_i → W_V h_i = y^(i), its positive."""
     canvas.panel(Box(2.36, 1.02, 2.98, 2.13), "", style.VERMILLION)
-    tokens = canvas.matrix(
-        matrices["H"][:, :-1],
-        Box(0.1, 1.3, _TOKENS, _COORDINATES),
-        r"$[\boldsymbol{h}_1, \ldots, \boldsymbol{h}_N]$",
-    )
-    keys = canvas.matrix(
-        matrices["K"][:, :-1],
-        Box(1.44, 1.86, _TOKENS, _COORDINATES),
-        r"$\boldsymbol{W}_K\boldsymbol{h}_i$",
-    )
-    features = canvas.matrix(
-        matrices["phi_K"],
-        Box(2.66, 1.74, _TOKENS, _FEATURES),
-        r"$\phi(\boldsymbol{W}_K\boldsymbol{h}_i)$",
-    )
-    before = canvas.matrix(
-        matrices["y_hat_before"],
-        Box(4.06, 2.3, _TOKENS, _COORDINATES),
-        r"$\hat{\boldsymbol{y}}^{(i)}$ before",
-    )
-    after = canvas.matrix(
-        matrices["y_hat_after"],
-        Box(4.06, 1.22, _TOKENS, _COORDINATES),
-        r"$\hat{\boldsymbol{y}}^{(i)}$ after",
-    )
-    labels = canvas.matrix(matrices["V"][:, :-1], Box(4.06, 0.1, _TOKENS, _COORDINATES), "")
-    for box in (tokens, keys, features, before, after, labels):
-        width = box.width / (matrices["H"].shape[1] - 1)
+    count = matrices["H"].shape[1] - 1
+    boxes = [
+        canvas.matrix(matrices[name][:, :count], Box(left, bottom, _TOKENS, height), label)
+        for name, left, bottom, height, label in (
+            ("H", 0.1, 1.3, _COORDINATES, r"$[\boldsymbol{h}_1, \ldots, \boldsymbol{h}_N]$"),
+            ("K", 1.44, 1.86, _COORDINATES, r"$\boldsymbol{W}_K\boldsymbol{h}_i$"),
+            ("phi_K", 2.66, 1.74, _FEATURES, r"$\phi(\boldsymbol{W}_K\boldsymbol{h}_i)$"),
+            ("y_hat_before", 4.06, 2.3, _COORDINATES, r"$\hat{\boldsymbol{y}}^{(i)}$ before"),
+            ("y_hat_after", 4.06, 1.22, _COORDINATES, r"$\hat{\boldsymbol{y}}^{(i)}$ after"),
+            ("V", 4.06, 0.1, _COORDINATES, ""),
+        )
+    ]
+    tokens, keys, features, before, after, labels = boxes
+    for box in boxes:
+        width = box.width / count
         canvas.frame(Box(box.left + chosen * width, box.bottom, width, box.height), style.BLACK)
 
     canvas.arrow(tokens.on_right(0.8), keys.on_left())
