@@ -39,7 +39,6 @@ if ablations:
             **needs("pretrain", jobs.ablation_training),
         params:
             config=config_of(jobs.ablation_training),
-            device=lambda wildcards, input: experiment.config["execution"]["device"],
 
     rule diagnose_ablation:
         input:

@@ -41,8 +41,6 @@ use rule pretraining_table as learning_curves with:
     benchmark:
         "results/benchmarks/tables/pretraining/{figure}.tsv"
     localrule: True
-    resources:
-        **table_needs,
 
 
 # Tables whose rows are those of `parts`, one after the other: results/tables/approximation.csv, say, by

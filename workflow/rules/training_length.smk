@@ -27,7 +27,6 @@ if experiment.long_settings:
             **needs("pretrain", jobs.long_training),
         params:
             config=config_of(jobs.long_training),
-            device=lambda wildcards, input: experiment.config["execution"]["device"],
 
     rule diagnose_checkpoints:
         input:
