@@ -150,10 +150,13 @@ class Evidence:
                 return name
         raise NotTestableError(f"no setting has {describe(query)}")
 
+    def models_if_any(self, query: Query, setting: str) -> list[Model]:
+        """The variants of the setting that have the hyperparameters asked for."""
+        return [m for m in self._models if setting in m.settings and m.matches(query)]
+
     def models(self, query: Query, setting: str) -> list[Model]:
-        """The variants of the setting that have the hyperparameters asked for, at least one."""
-        found = [m for m in self._models if setting in m.settings and m.matches(query)]
-        if not found:
+        """The same, at least one; raises NotTestableError for none."""
+        if not (found := self.models_if_any(query, setting)):
             raise NotTestableError(f"no variant of setting {setting} has {describe(query)}")
         return found
 

@@ -10,10 +10,8 @@ import pandas as pd
 
 from icl_contrastive.claims.evidence import (
     KERNEL_LAYER,
-    Array,
     Effect,
     Evidence,
-    Model,
     NotTestableError,
     Query,
     by_run,
@@ -31,19 +29,12 @@ def identity_error(
     cells = {
         (name, model.name)
         for name in (rows["setting"].unique() if wanted is None else [wanted])
-        for model in _models_if_any(evidence, of, name)
+        for model in evidence.models_if_any(of, name)
     }
     inside = [cell in cells for cell in zip(rows["setting"], rows["variant"], strict=True)]
     if not any(inside):
         raise NotTestableError(f"no compared layer has {describe(of)}")
     return [Effect("all", by_run(rows[inside], "relative_error", "max"), "largest")]
-
-
-def _models_if_any(evidence: Evidence, query: Query, setting: str) -> list[Model]:
-    try:
-        return evidence.models(query, setting)
-    except NotTestableError:
-        return []
 
 
 def deviation(evidence: Evidence, of: Query, scheme: str, setting: Query) -> list[Effect]:
@@ -93,15 +84,9 @@ def _cosines(evidence: Evidence, setting: Query, step: Literal["min", "max"]) ->
 
 def negative_weights(evidence: Evidence, of: Query, setting: Query) -> list[Effect]:
     """Share of a run's prompts in which some value has a negative weight at the query token."""
-    name = evidence.setting(setting)
-    return [
-        Effect(model.label, _negative_share(rows))
-        for model in evidence.models(of, name)
-        for rows in [
-            evidence.table("equivalence", setting=name, variant=model.name, scheme="full_batch")
-        ]
-    ]
-
-
-def _negative_share(rows: pd.DataFrame) -> Array:
-    return by_run(rows.assign(negative=rows["lowest_weight"] < 0), "negative", "mean")
+    name, effects = evidence.setting(setting), []
+    for model in evidence.models(of, name):
+        rows = evidence.table("equivalence", setting=name, variant=model.name, scheme="full_batch")
+        rows = rows.assign(negative=rows["lowest_weight"] < 0)
+        effects.append(Effect(model.label, by_run(rows, "negative", "mean")))
+    return effects
