@@ -131,7 +131,7 @@ def _compare(
     name = evidence.setting(setting)
     models = evidence.models(of, name)
     if over is not None:
-        models = sorted(models, key=_size)
+        models = sorted(models, key=lambda model: abs(model.hyperparameters["alpha"]))
     variance = zero_error(evidence.table("controls", setting=name, predictor=LAYER))
     effects = []
     for model in models:
@@ -143,10 +143,6 @@ def _compare(
     if over is None:
         return effects
     return [of_grid(effects, over), *(replace(one, role="of the grid") for one in effects)]
-
-
-def _size(model: Model) -> float:
-    return abs(float(model.hyperparameters["alpha"]))
 
 
 def _curves(evidence: Evidence, setting: str, model: Model) -> Array:
