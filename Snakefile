@@ -34,6 +34,7 @@ wildcard_constraints:
     ablation=any_of(ablations),
     network=any_of(experiment.networks),
     universe=any_of(universes),
+    fresh="(fresh/)?",
 
 
 # The parts that tables are put together from.

@@ -7,19 +7,17 @@ results/tables/universes.csv and multiverse*.csv; results/figures/multiverse*. N
 
 if universes:
 
-    # {runs} is empty, or fresh/ for runs that no universe was chosen by.
+    # With fresh/ on runs that no universe was chosen by.
     rule train_universe:
         input:
             code=code("steps.universe"),
             own=universe_code,
         output:
-            "results/multiverse/{runs}{universe}.safetensors",
+            "results/multiverse/{fresh}{universe}.safetensors",
         log:
-            "results/logs/multiverse/{runs}{universe}_train.log",
+            "results/logs/multiverse/{fresh}{universe}_train.log",
         benchmark:
-            "results/benchmarks/multiverse/{runs}{universe}_train.tsv"
-        wildcard_constraints:
-            runs="(fresh/)?",
+            "results/benchmarks/multiverse/{fresh}{universe}_train.tsv"
         conda:
             "../envs/python.yaml"
         threads: 1
@@ -37,16 +35,14 @@ if universes:
         input:
             code=code("steps.universe_claims"),
             own=universe_code,
-            trained="results/multiverse/{runs}{universe}.safetensors",
+            trained="results/multiverse/{fresh}{universe}.safetensors",
             claims=[project_file("workflow/claims.yaml")],
         output:
-            "results/multiverse/{runs}{universe}.csv",
+            "results/multiverse/{fresh}{universe}.csv",
         log:
-            "results/logs/multiverse/{runs}{universe}.log",
+            "results/logs/multiverse/{fresh}{universe}.log",
         benchmark:
-            "results/benchmarks/multiverse/{runs}{universe}.tsv"
-        wildcard_constraints:
-            runs="(fresh/)?",
+            "results/benchmarks/multiverse/{fresh}{universe}.tsv"
         conda:
             "../envs/python.yaml"
         threads: 1

@@ -114,9 +114,9 @@ def heads(experiment: Experiment, name: str) -> Job:
     return {**_pick(experiment.config, "seed"), "network": name, "tolerance": tolerance}
 
 
-def universe(experiment: Experiment, runs: str, name: str) -> Job:
-    """Of ``steps.universe``; if ``runs`` says anything, on fresh ones."""
-    one = _of_universe(experiment, runs, name)
+def universe(experiment: Experiment, fresh: str, name: str) -> Job:
+    """Of ``steps.universe``; on fresh runs, unless ``fresh`` is empty."""
+    one = _of_universe(experiment, fresh, name)
     cells = []
     for cell in one.cells:
         job = pretrain(one, cell.setting, cell.variant)
@@ -130,8 +130,8 @@ def universe(experiment: Experiment, runs: str, name: str) -> Job:
     }
 
 
-def _of_universe(experiment: Experiment, runs: str, name: str) -> Experiment:
-    return universe_experiment(experiment, list_universes(experiment)[name], fresh=bool(runs))
+def _of_universe(experiment: Experiment, fresh: str, name: str) -> Experiment:
+    return universe_experiment(experiment, list_universes(experiment)[name], fresh=bool(fresh))
 
 
 def looked_at(universe: Experiment) -> set[Cell]:
@@ -142,9 +142,9 @@ def looked_at(universe: Experiment) -> set[Cell]:
     return {*measured, *(cell for cells in controls for cell in cells)}
 
 
-def universe_claims(experiment: Experiment, runs: str, name: str) -> Job:
+def universe_claims(experiment: Experiment, fresh: str, name: str) -> Job:
     """Of ``steps.universe_claims``, likewise."""
-    one = _of_universe(experiment, runs, name)
+    one = _of_universe(experiment, fresh, name)
     return {
         "universe": name,
         "choices": list_universes(experiment)[name],
