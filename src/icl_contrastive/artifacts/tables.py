@@ -77,37 +77,28 @@ COLUMNS: dict[str, dict[str, type]] = {
 }
 """By table; ``trajectory`` is any in ``trajectories``. ``d_r`` is a float where it may be empty."""
 
-MAY_BE_EMPTY: dict[str, tuple[str, ...]] = {
-    "ablations": ("relative_deviation",),
-    "attention_bias": ("bias2", "variance"),
-    "claims": (
-        *("ours", "interval_low", "interval_high", "p_value", "p_corrected", "p_opposite"),
-        *("ours_confirm", "ours_scaled", "ours_before"),
-    ),
-    "equivalence": ("relative_error_float32", "full_width_deviation"),
-    "family_requirements": (
-        *("d_r", "d_r_low", "d_r_high", "factor", "factor_low", "factor_high"),
-        *("multiply_adds", "transcendentals", "cost"),
-    ),
-    "family_training": ("low", "high", "ratio_low", "ratio_high"),
-    "heads": ("log10_d_r_positive_drawn", "log10_d_r_balanced_drawn"),
-    "matrices": ("d_r",),
-    "solutions": ("value_cosine", "zero_shot_share"),
-    "training_length": ("relative_deviation",),
-    "trajectory": ("cosine_others",),
-    "multiverse_decisions": (
-        *("share", "alone", "alone_low", "alone_high", "total", "total_low", "total_high"),
-    ),
-    "multiverse_flips": ("changes",),
-    "multiverse_joint": ("fresh_tested", "fresh_holds", "hold_again"),
-    "multiverse_tests": (
-        *("smallest", "median", "largest", "p_joint", "share_on_side", "p_median"),
-    ),
-    "multiverse": (
-        *("ours", "interval_low", "interval_high", "p_value", "p_joint", "null_low", "null_high"),
-    ),
-    "universe_claims": ("ours", "interval_low", "interval_high", "p_value"),
+_EMPTY = {
+    "ablations": "relative_deviation",
+    "attention_bias": "bias2 variance",
+    "claims": "ours interval_low interval_high p_value p_corrected p_opposite ours_confirm "
+    "ours_scaled ours_before",
+    "equivalence": "relative_error_float32 full_width_deviation",
+    "family_requirements": "d_r d_r_low d_r_high factor factor_low factor_high multiply_adds "
+    "transcendentals cost",
+    "family_training": "low high ratio_low ratio_high",
+    "heads": "log10_d_r_positive_drawn log10_d_r_balanced_drawn",
+    "matrices": "d_r",
+    "solutions": "value_cosine zero_shot_share",
+    "training_length": "relative_deviation",
+    "trajectory": "cosine_others",
+    "multiverse_decisions": "share alone alone_low alone_high total total_low total_high",
+    "multiverse_flips": "changes",
+    "multiverse_joint": "fresh_tested fresh_holds hold_again",
+    "multiverse_tests": "smallest median largest p_joint share_on_side p_median",
+    "multiverse": "ours interval_low interval_high p_value p_joint null_low null_high",
+    "universe_claims": "ours interval_low interval_high p_value",
 }
+MAY_BE_EMPTY = {table: tuple(names.split()) for table, names in _EMPTY.items()}
 """The columns of numbers in which there may be none, by table."""
 
 
