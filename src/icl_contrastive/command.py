@@ -1,7 +1,5 @@
 """The command line of steps and figures, and the errors that end a job with one message."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

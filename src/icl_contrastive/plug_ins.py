@@ -3,8 +3,6 @@
 The module is one that can be imported, or a file in the working directory.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Means over independent units, their intervals and tests, and the correction for many tests."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

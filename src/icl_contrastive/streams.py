@@ -1,7 +1,5 @@
 """Random streams named by what they are for, never by the order in which they are used."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

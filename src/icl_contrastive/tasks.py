@@ -1,7 +1,5 @@
 """Linear regression prompts (section 5.1, A.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

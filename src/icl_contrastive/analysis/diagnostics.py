@@ -1,7 +1,5 @@
 """What can be read off one run's layer: how well it predicts, and how well it is estimated."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """The checksum by which an artifact is known."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The manifest of a results folder: the checksum of every artifact, and what made it."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable

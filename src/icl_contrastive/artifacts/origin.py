@@ -3,8 +3,6 @@
 A commit is not named either: one that changes nothing here would change every artifact.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

@@ -3,8 +3,6 @@
 Needs nothing but Python, so that whoever receives results can check them.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -5,8 +5,6 @@ with one number for each run; a *criterion* (``criteria.py``) takes effects to a
 of all claims are corrected together.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields

@@ -5,8 +5,6 @@ so. Every question about them is put as a test on the runs: is the mean effect s
 the region, or outside? ``workflow/docs/verdicts.md`` has it in full.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

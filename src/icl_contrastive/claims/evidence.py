@@ -1,7 +1,5 @@
 """What claims are judged by: the tables of a run, and which of its cells a claim speaks of."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

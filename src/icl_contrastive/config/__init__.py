@@ -4,8 +4,6 @@ Nothing here knows of Snakemake, and nothing heavy is imported: the workflow loa
 is asked for anything.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

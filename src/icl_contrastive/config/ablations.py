@@ -1,7 +1,5 @@
 """The ablations: one of the decisions that the paper leaves open is changed at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The parts of the schema that others say: models and their parameters, figures, decisions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import MISSING, fields

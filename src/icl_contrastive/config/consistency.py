@@ -1,7 +1,5 @@
 """What several keys of a config must agree on; the schema looks at one key at a time."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping

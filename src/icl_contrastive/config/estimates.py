@@ -5,8 +5,6 @@ their factors were measured on one core of a 2-core Intel Xeon. ``Need`` adds th
 machine, a compilation and Snakemake beside the step take.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

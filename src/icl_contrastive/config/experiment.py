@@ -1,7 +1,5 @@
 """From a valid config to what there is to compute: grids become variants, variants cells."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product

@@ -6,8 +6,6 @@ as ``claims``. ``KEYS`` are the keys of its part of the config, and what it need
 figure without is drawn by a target of its own.
 """
 
-from __future__ import annotations
-
 import ast
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a config file no longer shows once it is read."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 The arguments are the wildcards of its rule.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The multiverse's universes, each as an experiment of its own."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache

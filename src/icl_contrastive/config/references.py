@@ -1,7 +1,5 @@
 """What a config may refer to: its settings, its variants, and things that it counts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Roles in a config and the kind of model that each needs, so that no figure says what is false."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Random-feature families by the name that the config gives them under ``family``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

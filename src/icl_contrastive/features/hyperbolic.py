@@ -1,7 +1,5 @@
 """Hyperbolic random features: each ω is used with both signs."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import numpy as np

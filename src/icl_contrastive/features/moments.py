@@ -5,8 +5,6 @@ orthogonal or simplex draw, every pair of terms has the same covariance (Reid et
 arXiv 2301.13856). The moments grow as e^‖x + y‖², so they are logarithms, or divided by E t².
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """Optimal positive random features (OPRF): Gaussian weights on ω, with the best constant."""
 
-from __future__ import annotations
-
 import math
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Positive random features (PRF), the paper's choice."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from icl_contrastive.features.family import Array, ExponentialFamily, Statistics

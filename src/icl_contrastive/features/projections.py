@@ -6,8 +6,6 @@ d rows. A block is diag(χ_d) S R with independent norms χ_d, a random rotation
 or the simplex. Where m is no multiple of d, the last block is cut short.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Simplified dense-exponential random features (SDERF): weights on ω by direction."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import numpy as np

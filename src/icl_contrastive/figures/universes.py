@@ -1,7 +1,5 @@
 """Verdicts and decisions as the figures of the multiverse draw them."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """Numbers as a reader is to see them, in captions and figures."""
 
-from __future__ import annotations
-
 import math
 
 Numbers = dict[str, str]

@@ -5,8 +5,6 @@ it has are those met least so far. So a larger design begins with the smaller on
 has been trained is lost when its size is raised, or when a value is added to a decision.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations

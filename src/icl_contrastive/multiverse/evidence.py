@@ -1,7 +1,5 @@
 """A universe's tables as the claims are judged by them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What each decision explains of a claim's number, with intervals over the runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The fewest decisions that turn a verdict, and how many claims hold together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 

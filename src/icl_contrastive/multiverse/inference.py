@@ -7,8 +7,6 @@ flips is therefore what chance makes of it, however many universes there are (ma
 Young 1993).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import product

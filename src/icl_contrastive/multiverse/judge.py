@@ -1,7 +1,5 @@
 """What a universe says to the claims, by the criteria of the scorecard."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

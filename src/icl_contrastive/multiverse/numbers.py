@@ -1,7 +1,5 @@
 """One claim's numbers in all universes, run by run."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

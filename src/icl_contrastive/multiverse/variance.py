@@ -7,8 +7,6 @@ Gaussian process whose kernel, Π (1 + ρ [same value]), has every main effect a
 the less the more decisions an interaction is of; ρ is the one of highest likelihood.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

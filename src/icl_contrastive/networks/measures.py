@@ -1,7 +1,5 @@
 """What is measured of each head: the equivalence, and the random features that it needs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -5,8 +5,6 @@ figure's own tables, by ``caption_numbers`` in its module. What the scorecard ha
 quoted from it.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Mapping

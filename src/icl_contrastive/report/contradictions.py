@@ -1,7 +1,5 @@
 """Where the paper contradicts itself, what is done about it here, and the number that shows it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

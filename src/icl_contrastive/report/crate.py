@@ -7,8 +7,6 @@ keep their places in it, so that any figure can be drawn again in the unpacked c
 https://w3id.org/ro/wfrun/provenance/0.5.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -1,7 +1,5 @@
 """The jobs of a finished run, as Snakemake has recorded them."""
 
-from __future__ import annotations
-
 import csv
 import subprocess
 import sys

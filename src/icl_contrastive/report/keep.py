@@ -3,8 +3,6 @@
 ``python -m icl_contrastive.report.keep confirm`` does so in the project's folder (make confirm).
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The numbers of a caption for Snakemake's own report, which fills captions in by itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The report page: one HTML file that needs nothing else, for one who has not read the code."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import struct

@@ -4,8 +4,6 @@ This is the one part of the project whose output differs between two equal runs;
 report page and no other artifact.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The full run that workflow/docs/results.md is about, and in what another run differs from it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping

@@ -6,8 +6,6 @@ A clone has no results, so what a full run says is kept in that page, and what i
 ``workflow/report/reference.json``, which the report of another run compares itself with.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

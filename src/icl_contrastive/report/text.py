@@ -1,7 +1,5 @@
 """Times, and symbols in HTML, as a reader is to see them."""
 
-from __future__ import annotations
-
 import math
 import re
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The multiverse on the report page, and in the lines that README.md quotes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

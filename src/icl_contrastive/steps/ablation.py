@@ -1,7 +1,5 @@
 """One run of the ablations: what a layer trained with one other decision comes to."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The sweep over the number of random features d_r in one setting (section 5.2)."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from typing import Any

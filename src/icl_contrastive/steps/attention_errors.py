@@ -1,7 +1,5 @@
 """Errors of the estimated attention in all runs of a setting, on several prompts of each (5.2)."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping

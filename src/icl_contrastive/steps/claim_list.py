@@ -1,7 +1,5 @@
 """The list of claims, as the steps that judge by it read it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import yaml

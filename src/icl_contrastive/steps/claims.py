@@ -1,7 +1,5 @@
 """The scorecard: what the run's tables say to each claim of the paper."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from typing import Any

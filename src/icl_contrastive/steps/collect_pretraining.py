@@ -1,7 +1,5 @@
 """Learning curves of all variants and settings as one tidy table."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from typing import Any

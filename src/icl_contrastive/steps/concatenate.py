@@ -1,7 +1,5 @@
 """One tidy table from those of several jobs."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

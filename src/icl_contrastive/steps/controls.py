@@ -1,7 +1,5 @@
 """The trained layer beside its controls on the test prompts of one setting."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections.abc import Iterator

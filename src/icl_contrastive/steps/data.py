@@ -1,7 +1,5 @@
 """Tasks and prompts of one setting, all runs (section 5.1, A.3)."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The matrices of one prompt, for the diagrams of Fig. 1 and 2."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

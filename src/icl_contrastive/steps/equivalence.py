@@ -1,7 +1,5 @@
 """The layer's output beside the reference model trained by gradient descent (Theorem 1)."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections.abc import Iterator

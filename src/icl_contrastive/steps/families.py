@@ -1,7 +1,5 @@
 """The sweep over d_r with every random-feature family in the paper's place, in one setting."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import time

@@ -1,7 +1,5 @@
 """The random-feature family that a step's slice of the config names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The d_r that each family needs to reach the error of the trained layers' features."""
 
-from __future__ import annotations
-
 import argparse
 import math
 from itertools import product

@@ -1,7 +1,5 @@
 """Final errors of a layer trained with other random features, beside those of its base."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What each head of a network comes to: its dual, and the random features that it needs."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from typing import Any

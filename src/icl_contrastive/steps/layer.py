@@ -1,7 +1,5 @@
 """A pretrained layer and its prompts, as the steps after pretraining load them."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The tables of all universes: what is decided in them, and what they say to each claim."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The universes in which most claims hold together, to be trained again on fresh runs."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

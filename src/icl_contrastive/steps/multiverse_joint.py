@@ -1,7 +1,5 @@
 """How many claims hold together in each universe, and in the best ones on fresh runs."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

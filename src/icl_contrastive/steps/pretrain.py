@@ -1,7 +1,5 @@
 """Pretraining of one variant in one setting, all runs (A.3)."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The estimated attention in every way that its errors can be read off."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 

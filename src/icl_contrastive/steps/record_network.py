@@ -1,7 +1,5 @@
 """Queries, keys and values of a network's heads while it reads its inputs, or of a user's file."""
 
-from __future__ import annotations
-
 import argparse
 from importlib.util import find_spec
 from pathlib import Path

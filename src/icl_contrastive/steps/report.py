@@ -1,7 +1,5 @@
 """The report page: verdicts, figures, contradictions and provenance in one HTML file."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

@@ -1,7 +1,5 @@
 """The checkpoints of a long run: how well the layer predicts, and is estimated, along the way."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The course of one cell's descents as a tidy table, for the figures."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """All trainings of one universe: the cells that the claims need, under its decisions."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What one universe says to the claims, for every choice of what is decided after training."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

@@ -1,7 +1,5 @@
 """The tables of one universe, made by the ordinary steps from what the step ``universe`` wrote."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Hashable, Mapping
 from pathlib import Path

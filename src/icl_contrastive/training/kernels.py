@@ -9,8 +9,6 @@ The exponents need no shift while the longest ω times ‖k_i + q‖ is small, a
 where it is large, the tokens of a tile are shifted by their largest exponents: one pass more.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

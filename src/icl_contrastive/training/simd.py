@@ -6,8 +6,6 @@ fused multiply-adds on it are single LLVM vector operations, which LLVM lowers t
 processor has (one AVX-512 register, two of AVX2, four of SSE or NEON).
 """
 
-from __future__ import annotations
-
 import math
 import platform
 from typing import Any

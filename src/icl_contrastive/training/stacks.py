@@ -1,7 +1,5 @@
 """Projections of all tokens, and their gradients: matrices, GELU layers (Eq. 16), unit norm."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

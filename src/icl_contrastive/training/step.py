@@ -8,8 +8,6 @@ and normalization to unit norm takes the gradient through (I − k̂ k̂ᵀ)/‖
 takes Σ_i a_i r_ij off c_j, with r by ranks, which are constants of differentiation (``Mixing``).
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

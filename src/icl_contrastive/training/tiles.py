@@ -1,7 +1,5 @@
 """Tiles: 4 × 4 vectors, which stay in registers. Their loops run here and leave straight code."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

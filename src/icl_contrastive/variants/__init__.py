@@ -4,8 +4,6 @@ A module is loaded when its variant is built, and none is listed here: so a job 
 variant's module alone, and a new variant runs no other's jobs again.
 """
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Mapping
 from importlib import import_module

@@ -1,7 +1,5 @@
 """Section 4.2: nonlinear augmentations of values and keys."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

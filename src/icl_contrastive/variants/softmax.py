@@ -1,7 +1,5 @@
 """The plain softmax layer: Theorem 1."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 

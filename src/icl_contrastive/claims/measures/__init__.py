@@ -6,8 +6,6 @@ comparisons are paired: run r of every variant has the same task, prompts, rando
 initial weights, and of every setting with a shared task the same one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Of learning curves: a variant beside the plain layer of the same learning rate, run by run."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace

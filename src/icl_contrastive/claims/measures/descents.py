@@ -1,7 +1,5 @@
 """Of the reference models: identities, deviations, and what the descent does to its pairs."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

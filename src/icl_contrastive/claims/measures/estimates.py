@@ -1,7 +1,5 @@
 """Of the estimated attention: over a run's prompts and draws of the random features."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

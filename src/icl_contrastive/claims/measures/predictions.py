@@ -1,7 +1,5 @@
 """Of the predictions: the layer beside its controls on the same held-out prompts."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
