@@ -50,6 +50,13 @@ class Weights:
         return cls(tensors["W_Q"], tensors["W_K"], tensors["W_V"], g1, g2, normalization)
 
 
+class Layer(NamedTuple):
+    """Weights of one or more layers, and their features; None with the softmax itself."""
+
+    weights: Weights
+    features: FeatureMap | None
+
+
 class Projections(NamedTuple):
     """Queries, keys and values of the tokens, each (..., n, d)."""
 

@@ -44,7 +44,8 @@ class Descent(NamedTuple):
 def pair_cosines(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean cosines of the N pairs (ŷ^(i), y^(i)) and of all others, i ≠ j: (..., N, d) → (...).
 
-    That of the others is NaN where there are none.
+    The positive and the negative pairs of Theorem 2. That of the others is NaN where there are
+    none.
     """
     n, tiny = labels.shape[-2], torch.finfo(predictions.dtype).tiny
     size = predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)  # it is that of scaled φ
@@ -113,7 +114,7 @@ def descend(
         raise ValueError(f"start of shape {tuple(start.shape)}: must be {tuple(shape)}")
     else:
         weight = start.clone()
-    path, cosines = [], []
+    path, predictions = [], []
     for batch in [None, *batches]:
         if batch is not None:
             weight.requires_grad_()
@@ -121,9 +122,8 @@ def descend(
                 loss = variant.loss(weight, problem, batch, eta_loss, decay).sum()
             (gradient,) = torch.autograd.grad(loss, weight)
             weight = weight.detach().sub_(gradient, alpha=eta)
-        path.append((weight[shown] * test_input[shown]).sum(-1))  # (..., d)
-        cosines.append(pair_cosines(inputs @ weight[shown].mT, labels))
+        path.append((weight[shown] * test_input[shown]).sum(-1))  # Ŵ φ(q) (Eq. 11), (..., d)
+        predictions.append(inputs @ weight[shown].mT)  # Ŵ φ(k) (Eq. 8), (..., N, d)
     prediction = (weight * test_input).sum(-1)  # (..., d)
-    return Descent(
-        weight, prediction, torch.stack(path), *map(torch.stack, zip(*cosines, strict=True))
-    )
+    cosines = pair_cosines(torch.stack(predictions), labels)
+    return Descent(weight, prediction, torch.stack(path), *cosines)

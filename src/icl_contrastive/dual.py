@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from icl_contrastive.attention import Weights
     from icl_contrastive.features.base import FeatureMap
+    from icl_contrastive.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class DualProblem:
         normalizer: D' = Σ_{i ≤ N+1} φ(k_i)ᵀφ(q), (...).
         query_ranks: rank of each token's weight at the query token, 0 lowest, (..., N + 1).
         own_ranks: rank of demonstration j among the others when h_i is the query, (..., N, N).
-            Both are None where no negatives are asked for.
+            Each is None where it is not asked for.
     """
 
     key_features: Tensor
@@ -90,20 +91,20 @@ class DualProblem:
         return value[..., :, None] * features[..., None, :] / self.normalizer[..., None, None]
 
     def attraction(self, weight: Tensor, labels: Tensor, samples: slice, eta: float) -> Tensor:
-        """−(1 / η D) Σ_{i in samples} label_iᵀ W φ(k_i) (Eq. 9), shape (...)."""
+        """−(1 / η D) Σ_{i in samples} label_iᵀ W φ(k_i) (Eq. 9), (..., samples, d) → (...)."""
         total = weight.new_zeros(())
         # One by one: for a single sample, autograd takes several times as long with W @ φ.
-        for i in range(*samples.indices(labels.shape[-2])):
+        for i, label in zip(range(self.values.shape[-2])[samples], labels.unbind(-2), strict=True):
             prediction = (weight * self.key_features[..., i, None, :]).sum(-1)  # (..., d)
-            total = total + (labels[..., i, :] * prediction).sum(-1)
+            total = total + (label * prediction).sum(-1)
         return -total / (eta * self.normalizer)
 
-    def own_negatives(self, k: int) -> Tensor:
-        """Mean value of each demonstration's k negatives, (..., N, d) (Eq. 18).
+    def own_negatives(self, k: int, samples: slice) -> Tensor:
+        """Mean value of each sample's k negatives, (..., samples, d) (Eq. 18).
 
         Raises ValueError for a problem without ranks.
         """
-        chosen = (_there(self.own_ranks) < k).to(self.values.dtype)  # (..., N, N)
+        chosen = (_there(self.own_ranks)[..., samples, :] < k).to(self.values.dtype)
         return chosen @ self.values / k
 
     def common_negatives(self, k: int) -> tuple[Tensor, Tensor]:
@@ -120,17 +121,17 @@ class DualProblem:
 
 def _there(ranks: Tensor | None) -> Tensor:
     if ranks is None:
-        raise ValueError("negatives are asked for, but the problem was made with ranked=False")
+        raise ValueError("negatives are asked for that the problem's mixing has not")
     return ranks
 
 
 def dual_problem(
-    weights: Weights, tokens: Tensor, features: FeatureMap | None, *, ranked: bool = True
+    weights: Weights, tokens: Tensor, features: FeatureMap | None, mixing: Mixing | None = None
 ) -> DualProblem:
     """The reference model's training set and test input for prompts (..., N + 1, d).
 
-    The ranks, which only variants with negatives need, take half of the time: ``ranked=False``
-    leaves them out. Without features it is the problem of the exact softmax, in N + 2 dimensions
+    Ranks take longer than all else; with a variant's ``mixing``, they are those that it has terms
+    for. Without features it is the problem of the exact softmax, in N + 2 dimensions
     (``softmax_coordinates``). Raises ValueError if shapes do not fit (``attention.check_shapes``).
     """
     check_shapes(weights, tokens)
@@ -142,6 +143,8 @@ def dual_problem(
     )
     query_features = query_features[..., 0, :]  # (..., m)
     scores = (key_features @ query_features[..., None])[..., 0]  # (..., N + 1)
+    of_query = mixing is None or mixing.offset_by_rank is not None
+    of_each = mixing is None or mixing.repulsion_by_rank is not None
     return DualProblem(
         key_features=key_features[..., :-1, :],
         values=projections.values[..., :-1, :],
@@ -149,8 +152,8 @@ def dual_problem(
         query_value=projections.values[..., -1, :],
         query_features=query_features,
         normalizer=scores.sum(-1),
-        query_ranks=query_ranks(projections, features) if ranked else None,
-        own_ranks=neighbor_ranks(projections, features) if ranked else None,
+        query_ranks=query_ranks(projections, features) if of_query else None,
+        own_ranks=neighbor_ranks(projections, features) if of_each else None,
     )
 
 

@@ -27,11 +27,6 @@ class Mixing:
     offset_by_rank: Array | None = None  # (N + 1,)
     repulsion_by_rank: Array | None = None  # (N - 1,)
 
-    @property
-    def is_ranked(self) -> bool:
-        """Whether coefficients depend on the tokens' ranks."""
-        return self.offset_by_rank is not None or self.repulsion_by_rank is not None
-
     @classmethod
     def identity(cls, n_demonstrations: int) -> Mixing:
         """c = a."""

@@ -23,6 +23,7 @@ from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
 from icl_contrastive.dual import DualProblem, dual_problem, join, softmax_coordinates
 from icl_contrastive.features.base import ExponentialFeatures, FeatureMap
 from icl_contrastive.kernel_dual import descend_softmax, softmax_problem
+from icl_contrastive.mixing import Mixing
 from icl_contrastive.prediction import predict
 from icl_contrastive.variants import Variant, build_variant
 
@@ -516,17 +517,19 @@ def test_prompts_join_and_only_some_are_followed() -> None:
     assert relative(joined.cosine, whole.cosine[:, :2]) < 1e-12
 
 
-def test_a_problem_without_ranks_has_no_negatives() -> None:
+def test_a_problem_has_the_ranks_that_its_mixing_asks_for() -> None:
     for name, model in MODELS.items():
         case = make_case(model, 0)
-        assert case.features is not None
-        problem = dual_problem(case.weights, case.h, case.features, ranked=False)
-        if case.variant.mixing(case.demonstrations).is_ranked:
-            assert model["model"] == "negative"
-            with pytest.raises(ValueError, match="ranked=False"):
-                descend(problem, case.variant, "full_batch", 1)
-        else:
-            assert error_of(case, case.variant, problem) < TOLERANCE, name
+        mixing = case.variant.mixing(case.demonstrations)
+        problem = dual_problem(case.weights, case.h, case.features, mixing)
+        assert (problem.query_ranks is None) == (mixing.offset_by_rank is None)
+        assert (problem.own_ranks is None) == (mixing.repulsion_by_rank is None)
+        assert error_of(case, case.variant, problem) < TOLERANCE, name
+        if model["model"] == "negative":
+            without = Mixing.identity(case.demonstrations)
+            plain = dual_problem(case.weights, case.h, case.features, without)
+            with pytest.raises(ValueError, match="negatives are asked for"):
+                descend(plain, case.variant, "full_batch", 1)
 
 
 # Fig. 10: where the gradient depends on W

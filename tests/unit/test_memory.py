@@ -12,11 +12,10 @@ PROGRAM = r"""
 import re
 from pathlib import Path
 import torch
+from icl_contrastive.analysis.equivalence import compare, compressed_problem, read
 from icl_contrastive.analysis.estimates import estimated_matrices
-from icl_contrastive.attention import Weights, project
+from icl_contrastive.attention import Layer, Weights, project
 from icl_contrastive.features.base import ExponentialFeatures
-from icl_contrastive.steps.equivalence import compare
-from icl_contrastive.steps.layer import Layer
 from icl_contrastive.variants import build_variant
 
 torch.set_num_threads(1)
@@ -31,8 +30,9 @@ layer = Layer(weights, ExponentialFeatures(normal(m, d), torch.zeros(m, dtype=to
 tokens = normal(4, n, d)
 estimated_matrices(project(weights, tokens[0]), layer.features)
 variant = build_variant({"model": "regularized", "form": "eq14", "alpha": 0.01})
-output, courses = compare(layer, tokens, variant, epochs=1)
-assert abs(courses["full_batch"]["prediction"] - output).max() < 1e-12
+(own,) = read(layer, tokens, variant)
+courses = compare(compressed_problem(layer, tokens, variant), variant, 1, [])
+assert abs(courses["full_batch"]["prediction"] - own.output).max() < 1e-12
 # Its own peak: that of getrusage begins with what the process that started it has.
 print(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 """

@@ -48,10 +48,10 @@ def zero_shot_part(
     What the reference model says before it has learned from a demonstration; a_{N+1} v_{N+1} in
     the plain layer. The demonstrations' part is all else of ŷ.
     """
-    ranked = variant.mixing(tokens.shape[-2] - 1).is_ranked
+    mixing = variant.mixing(tokens.shape[-2] - 1)
     parts = []
     for some in torch.split(tokens, FULL_WIDTH_PROMPTS):
-        problem = dual_problem(weights, some, features, ranked=ranked)
+        problem = dual_problem(weights, some, features, mixing)
         weight = variant.initial_weight(problem)[:, -d_y:]  # (some prompts, d_y, m)
         parts.append((weight @ problem.query_features[..., None])[..., 0])
     return torch.cat(parts)

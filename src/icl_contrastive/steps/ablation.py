@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 
 from icl_contrastive.analysis.diagnostics import diagnose
+from icl_contrastive.analysis.equivalence import compressed_problem, read, relative_error
 from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.command import run_step
 from icl_contrastive.descent import descend
-from icl_contrastive.steps.equivalence import compressed_problem, outputs, relative_error
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
 from icl_contrastive.variants import build_variant
@@ -33,7 +33,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         compared = tokens[: config["prompts"]]
         problem = compressed_problem(layer, compared, variant)
         descent = descend(problem, variant, config["scheme"], config["epochs"], followed=0)
-        errors = relative_error(descent.prediction.numpy(), outputs(layer, compared, variant))
+        (own,) = read(layer, compared, variant)
+        errors = relative_error(descent.prediction.numpy(), own.output)
         rows.append(
             {
                 "decision": config["decision"],

@@ -2,13 +2,13 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from icl_contrastive.artifacts.files import Contents, load_tensors
-from icl_contrastive.attention import Projections, Weights, project
+from icl_contrastive.attention import Layer, Projections, Weights, project
 from icl_contrastive.features import Family, Statistics
 from icl_contrastive.features.base import FeatureMap
 from icl_contrastive.steps.family import load_family
@@ -16,13 +16,6 @@ from icl_contrastive.steps.family import load_family
 torch.set_num_threads(1)  # jobs run side by side; more threads each would only contend
 
 _load = lru_cache(maxsize=3)(load_tensors)  # a step picks one run after the other
-
-
-class Layer(NamedTuple):
-    """Weights of chosen runs, (..., d, d), and their features; None with the softmax itself."""
-
-    weights: Weights
-    features: FeatureMap | None
 
 
 def load_layer(path: Path, runs: Any, dtype: torch.dtype) -> Layer:

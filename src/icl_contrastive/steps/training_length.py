@@ -11,9 +11,10 @@ import torch
 from icl_contrastive.analysis.diagnostics import diagnose
 from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
+from icl_contrastive.attention import Layer
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.steps.family import load_family
-from icl_contrastive.steps.layer import Layer, load_layer, load_test_prompts
+from icl_contrastive.steps.layer import load_layer, load_test_prompts
 from icl_contrastive.steps.pretrain import CHECKPOINT
 from icl_contrastive.variants import build_variant
 

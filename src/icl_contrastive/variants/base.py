@@ -98,7 +98,7 @@ class Variant:
         −(1 / η D) Σ_i v_iᵀ W φ(k_i). ``decay`` is the share of a regularizer on W that this step
         carries, for variants that have one.
         """
-        return problem.attraction(weight, problem.values, samples, eta)
+        return problem.attraction(weight, problem.values[..., samples, :], samples, eta)
 
 
 def _bounds(kind: type[Variant]) -> dict[str, Mapping[str, float]]:

@@ -85,15 +85,15 @@ class Negative(Variant):
     def loss(
         self, weight: Tensor, problem: DualProblem, samples: slice, eta: float, decay: float
     ) -> Tensor:
-        """Section 4.3: attraction to one's own value, repulsion from the mean of the negatives.
+        """Eq. 17: attraction to one's own value, repulsion from the mean of the negatives.
 
         In the form of section 5.5 all demonstrations share one set of negatives, and a set of
         positives attracts as strongly.
         """
-        attraction = super().loss(weight, problem, samples, eta, decay)
         if self.form == "eq18":
-            negatives = problem.own_negatives(self.k)  # (..., N, d)
-            return attraction - self.beta * problem.attraction(weight, negatives, samples, eta)
-        negative, positive = problem.common_negatives(self.k)  # (..., d) each
-        shift = (negative - positive)[..., None, :].expand_as(problem.values)
-        return attraction - self.beta * problem.attraction(weight, shift, samples, eta)
+            repels = problem.own_negatives(self.k, samples)  # (..., samples, d)
+        else:
+            negative, positive = problem.common_negatives(self.k)
+            repels = (negative - positive)[..., None, :]  # (..., 1, d)
+        labels = problem.values[..., samples, :] - self.beta * repels
+        return problem.attraction(weight, labels, samples, eta)
