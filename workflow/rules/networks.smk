@@ -10,7 +10,7 @@ if experiment.networks:
     rule record_network:
         input:
             code=code("steps.record_network"),
-            inputs=lambda wildcards: readable(wildcards.network),
+            inputs=lambda wildcards: network_inputs(wildcards.network),
             weights=lambda wildcards: network_weights(wildcards.network),
         output:
             "results/networks/{network}.safetensors",
