@@ -50,8 +50,8 @@ audit: .venv/ready  ## licenses and known vulnerabilities of what is installed (
 	$(BIN)/python -m pytest --quiet tests/supply
 	$(BIN)/python -m tests.supply.vulnerabilities
 
-check: lint  ## style, types and the fast tests, in two minutes
-	$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow" --hypothesis-profile fast
+check: lint  ## style, types and the fast unit tests, in a minute
+	$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow" --hypothesis-profile fast tests/unit
 
 test: .venv/ready  ## all tests
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder

@@ -24,13 +24,6 @@ settings.register_profile("fast", settings.get_profile("full"), max_examples=10)
 settings.load_profile("full")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All but unit tests run Snakemake, and are slow."""
-    for item in items:
-        if ROOT / "tests/unit" not in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-
-
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project with a finished run of the smoke configuration; whoever edits it, restores it."""

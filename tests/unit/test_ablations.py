@@ -184,6 +184,7 @@ def test_the_ways_to_share_the_decay_differ(tmp_path: Path) -> None:
     assert full_batch < 1e-10 < shared < in_full
 
 
+@pytest.mark.slow
 def test_the_figure(tmp_path: Path) -> None:
     tables = []
     for value, default in (("softmax", True), ("normal", False), ("every_step", True)):

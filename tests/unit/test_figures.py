@@ -104,6 +104,7 @@ def drawn_texts(figure: Figure) -> list[tuple[str, Bbox]]:
     return [(text.get_text(), text.get_window_extent(renderer)) for text in renderer.texts]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("figure", FIGURES)
 def test_a_figure_is_as_wide_as_the_page_and_its_texts_lie_inside_and_apart(
@@ -198,6 +199,7 @@ def ticks(axes: Any) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 def test_the_base_is_in_every_legend_of_figure_5(tables: dict[str, Path]) -> None:
     left, *others = legends(figure_5(tables))
     assert len(others) == 2
@@ -214,6 +216,7 @@ def test_the_forms_of_figure_5_keep_their_markers_with_an_alpha_each(
     assert [line.get_marker() for line in dots] == ["o", "o", "D"]  # base, Eq. 15, Eq. 14
 
 
+@pytest.mark.slow
 def test_no_two_variants_of_figure_5_share_a_tick_or_a_look(tables: dict[str, Path]) -> None:
     slower = NEGATIVE[0] | {"variant": "negative_k3_beta0.1"}
     drawn = figure_5(

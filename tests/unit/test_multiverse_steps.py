@@ -38,6 +38,8 @@ from icl_contrastive.steps.universe_tables import Universe as Tables
 
 from .universes import CLAIMS, listed_claims, write_universes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))

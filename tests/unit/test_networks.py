@@ -115,6 +115,7 @@ def step(module: str, config: dict[str, Any], *arguments: str | Path, path: str 
     return done.stderr if done.returncode else ""
 
 
+@pytest.mark.slow
 def test_a_layer_of_ones_own_from_file_to_table(mine: Path, tmp_path: Path) -> None:
     layers, table = tmp_path / "layers.safetensors", tmp_path / "heads.csv"
     recorded = {"network": "mine", "source": {"file": str(mine), "mask": "causal"}, "seed": 3}

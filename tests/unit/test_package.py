@@ -32,6 +32,7 @@ def test_light_modules_load_no_torch(module: str) -> None:
     assert loaded(f"icl_contrastive.{module}") == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", ["pretrain", "data", "collect_pretraining", "concatenate", "trajectory"]
 )

@@ -21,6 +21,8 @@ from icl_contrastive.report.keep import VERDICT, keep
 from ..rederive import CLAIMS, Tables, compared_verdicts, differences, verdicts
 from .made_up import LAWS, Array, Columns, as_text, index
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "workflow/presets"
 RUNS, PROMPTS, EPOCHS = 10, 4, 10

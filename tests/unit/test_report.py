@@ -313,6 +313,7 @@ def test_a_caption_counts_what_is_shown(results: Results, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_the_ablations_are_on_the_page_once_they_are_made(tmp_path: Path) -> None:
     results = write_results(tmp_path / "results")
     columns = "train_mse,test_mse,equivalence_error,relative_deviation,weight_error"
@@ -444,6 +445,7 @@ def test_claims_are_shown_with_word_and_sign(page: str) -> None:
     assert "−0.6490 for −0.5927" in shown
 
 
+@pytest.mark.slow
 def test_without_a_confirmatory_run_the_page_counts_its_own(tmp_path: Path) -> None:
     results = write_results(tmp_path / "results", "confirm", "scaled", "before")
     shown = words(render(results, TEXTS, STATISTICS, provenance(results), []))
@@ -504,6 +506,7 @@ def test_every_figure_is_on_the_page(page: str, results: Results) -> None:
         assert len(alt[1]) > 60
 
 
+@pytest.mark.slow
 def test_a_run_without_scorecard_has_a_page(tmp_path: Path) -> None:
     results = write_results(tmp_path / "results")
     results.table("claims").unlink()

@@ -31,6 +31,7 @@ def table(**arguments: Any) -> pd.DataFrame:
     return required_features(**(given | arguments)).table  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", [False, True])
 def test_draws_confirm_the_closed_forms(output: bool) -> None:
     """Predictions leave out what keys have in common: no less than measured, and at most twice."""

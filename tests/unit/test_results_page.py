@@ -61,6 +61,7 @@ def test_the_lines_that_are_quoted_count_the_verdicts(page: str) -> None:
     assert other.endswith(f"multiplied by d^(−1/4): {counts}.")
 
 
+@pytest.mark.slow
 def test_without_a_confirmatory_run_its_own_verdicts_are_quoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -377,6 +377,7 @@ MOST: dict[str, Any] = {"kind": "at_most", "reproduced": 0.1, "partly": 0.3}
 NEAR: dict[str, Any] = {"kind": "equal", "between": [0.9, 1.1]}
 
 
+@pytest.mark.slow
 def test_of_claims_that_are_not_true_hardly_one_is_reproduced() -> None:
     """As near to truth as an untrue claim can be, and twenty of them: uncorrected, two in three."""
     edge: Edge = [
@@ -388,6 +389,7 @@ def test_of_claims_that_are_not_true_hardly_one_is_reproduced() -> None:
     assert 0 < simulated(edge, "reproduced") < ERRORS
 
 
+@pytest.mark.slow
 def test_of_claims_that_are_true_hardly_one_is_contradicted() -> None:
     """As near to what is contradicted as a true claim, in its weaker form, can be."""
     edge: Edge = [

@@ -124,6 +124,7 @@ def test_a_variant_keeps_to_its_own_bounds(model: dict[str, Any], says: str) -> 
 # A multiverse with little in it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decided", [True, False], ids=["decided", "no claim"])
 def test_a_multiverse_of_one_universe_is_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decided: bool

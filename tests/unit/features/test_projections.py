@@ -117,6 +117,7 @@ def test_a_simplex_in_one_dimension_is_refused() -> None:
         Positive("simplex").draw(np.random.default_rng(SEED), 1, 4)
 
 
+@pytest.mark.slow
 def test_blocks_reduce_the_error_as_much_as_the_theory_says() -> None:
     """The closed-form test of the families has the power to tell the laws of ω apart."""
     x = np.full((1, D), 0.5 / np.sqrt(D))
