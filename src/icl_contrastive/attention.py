@@ -66,7 +66,7 @@ class Projections(NamedTuple):
 
 
 def augment(x: Tensor, layers: Tensor | None) -> Tensor:
-    """g(x) = GELU(W_L … GELU(W_1 x)), row by row: (..., n, d) and (..., L, d, d) → (..., n, d)."""
+    """g(x) = GELU(W_L … GELU(W_1 x)) (Eq. 16): (..., n, d) and (..., L, d, d) → (..., n, d)."""
     if layers is not None:
         for weight in layers.unbind(-3):
             x = gelu(x @ weight.mT)
@@ -171,7 +171,7 @@ def coefficients(
     projections: Projections,
     features: FeatureMap | None,
 ) -> Tensor:
-    """c of ``Mixing``, (..., N + 1), from the attention weights at the query token."""
+    """c of ``Mixing`` (Eq. 14–18), (..., N + 1), from the attention weights at the query token."""
 
     def constant(array: object) -> Tensor:
         return torch.as_tensor(array, dtype=attention.dtype, device=attention.device)
@@ -190,7 +190,7 @@ def coefficients(
 def read_out(
     weights: Weights, tokens: Tensor, mixing: Mixing, features: FeatureMap | None
 ) -> Tensor:
-    """ĥ_{N+1} = Σ_i c_i g1(v_i) at the query token, (..., n, d) → (..., d)."""
+    """ĥ_{N+1} = Σ_i c_i g1(v_i) (Eq. 2, 14–18), (..., n, d) → (..., d)."""
     projections = project(weights, tokens)
     attention = query_attention(projections, features)
     c = coefficients(mixing, attention, projections, features)  # (..., N + 1)

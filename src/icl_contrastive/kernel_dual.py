@@ -120,7 +120,7 @@ def descend_softmax(
     eta_loss: float = 1.0,
     alpha: float = 0.0,
 ) -> SoftmaxDescent:
-    """Functional gradient descent on Eq. 9, with α also on Eq. 13; see ``dual.descend``.
+    """Functional gradient descent on Eq. 9, with α also on Eq. 13; see ``descent.descend``.
 
     The gradient of the loss with respect to the predictions f(k_i) is autograd's; it is the
     functional gradient's coefficient at k_i. That of (α/2η)‖f‖², in the norm of κ's own space, is

@@ -18,6 +18,7 @@ if ablations:
             "results/benchmarks/ablations/data/{runs}_runs.tsv"
         wildcard_constraints:
             runs=r"\d+",
+        localrule: True
         resources:
             **needs("data", jobs.ablation_data),
         params:

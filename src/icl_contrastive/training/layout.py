@@ -29,7 +29,7 @@ class Kernel(NamedTuple):
     """Random features of one run, or none for the exact softmax."""
 
     omega_t: Array  # (rows, m): Ωᵀ, with rows of zeros up to a multiple of TILE
-    log_weight: Array  # (m,): 2 b, less its maximum; −∞, as it were, for padding
+    log_weight: Array  # (m,): 2 b, less its maximum; so low that exp gives 0 for padding
     no_weight: Array  # (m,): zeros
     block: int  # features that are worked on at a time
     lanes: int  # entries of a vector
