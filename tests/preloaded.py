@@ -69,6 +69,7 @@ def serve(python: str) -> None:
 
     for name in ("snakemake.cli", "jsonschema", *LIBRARIES):
         import_module(name)
+    import_module("snakemake.cli").get_argument_parser()  # it imports all plugins
     gc.freeze()
     parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

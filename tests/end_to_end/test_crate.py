@@ -21,7 +21,7 @@ from rocrate_validator.models import ValidationSettings
 from rocrate_validator.utils.http import HttpRequester
 from snakemake.utils import update_config
 
-from ..project import ROOT, Project
+from ..project import ROOT, Project, preloaded_python
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +139,10 @@ def test_a_figure_is_drawn_again_by_snakemake(
     crate: Path, graph: dict[str, dict[str, Any]]
 ) -> None:
     """As workflow/docs/provenance.md says; nothing else is made for it."""
-    touched = run(crate, [sys.executable, "-m", "snakemake", "--cores", "1", "--touch"])
+    snakemake = [preloaded_python(), "-m", "snakemake", "--cores", "1"]
+    touched = run(crate, [*snakemake, "--touch"])
     assert touched.returncode == 0, touched.stdout
-    shown = again(crate, [sys.executable, "-m", "snakemake", "--cores", "1", "figure_8"], graph)
+    shown = again(crate, [*snakemake, "figure_8"], graph)
     assert "1 of 1 steps (100%) done" in shown
 
 

@@ -48,7 +48,7 @@ for figure in [*experiment.figures, *(one for _, figures in apart.values() for o
             tables=table_options(figure),
             numbers=caption_numbers(figure),
         shell:
-            "python -m icl_contrastive.figures {params.figure}"
+            "python -m icl_contrastive.figures {params.figure:q}"
             " @<(printf '%s\\n' --config {params.config:q}) {params.tables}"
             " --code {input.code:q} --output {output:q} 2> {log:q}"
 
