@@ -13,9 +13,13 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from icl_contrastive.claims import Claim
 from icl_contrastive.claims.criteria import Criterion
 from icl_contrastive.claims.evidence import Array, Effect
+from icl_contrastive.multiverse.judge import read_effects
+from icl_contrastive.streams import stream
 
 RESAMPLES = 9999
 """Ways to flip signs, at most; of few runs, all there are."""
@@ -116,3 +120,31 @@ def null_band(values: Array, limit: float, flips: Array, confidence: float) -> t
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return limit + low, limit + high
+
+
+class Numbers:
+    """One claim's numbers in the universes that have any, and what they say together.
+
+    Attributes:
+        universes: their names.
+        values: by run, as they are averaged, (universes, runs).
+        joint: their test; NaN for a claim without a side.
+        band: where they lie if the claim is wrong, low and high by rank; likewise.
+    """
+
+    def __init__(self, rows: pd.DataFrame, claim: Claim, confidence: float, seed: int) -> None:
+        read = zip(rows["universe"], map(read_effects, rows["effects"]), strict=True)
+        effects = {name: found for name, found in read if found}
+        found = [headline(claim.criterion, one) for one in effects.values()]
+        sided = [margins(claim.criterion, one) for one in effects.values()]
+        self.universes = list(effects)
+        self.values = np.array([values for values, _ in found])
+        nothing = np.full(len(effects), np.nan)
+        self.joint, self.band = JointTest(nothing, np.nan, np.nan), (nothing, nothing)
+        if sided and sided[0] is not None:
+            rng = stream(seed, "multiverse", "flips", claim.id)
+            flips = signs(self.values.shape[1], RESAMPLES, rng)
+            self.joint = joint_test(np.array(sided), flips)
+            low, high = null_band(self.values, found[0][1], flips, confidence)
+            is_ratio = effects[self.universes[0]][0].scale == "ratio"
+            self.band = (np.exp(low), np.exp(high)) if is_ratio else (low, high)

@@ -51,17 +51,7 @@ class Judged:
         """The name of the universe of first values."""
         return universe_name(self.space.trained.default | self.space.analyzed.default)
 
-    @property
-    def names(self) -> set[str]:
-        """Of the trainings."""
-        return set(self.trained.values())
-
     def verdicts(self) -> pd.DataFrame:
         """Of each universe (rows) on each claim (columns), both in their order."""
         grid = self.rows.pivot(index="universe", columns="id", values="verdict")
-        return grid.loc[list(dict.fromkeys(self.rows["universe"])), list(self.ids)]
-
-    @property
-    def ids(self) -> list[str]:
-        """The claims, in the order of their list."""
-        return list(dict.fromkeys(self.rows["id"]))
+        return grid.loc[self.rows["universe"].unique(), self.rows["id"].unique()]
