@@ -34,7 +34,7 @@ from icl_contrastive.steps import pretrain as pretrain_step
 from icl_contrastive.steps import universe as universe_step
 from icl_contrastive.steps import universe_claims as claims_step
 from icl_contrastive.steps.universe_claims import Readings
-from icl_contrastive.steps.universe_tables import Universe as Tables
+from icl_contrastive.steps.universe_claims import Universe as Tables
 
 from .universes import CLAIMS, listed_claims, write_universes
 

@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from icl_contrastive.analysis.estimates import (
 )
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.attention import Projections
+from icl_contrastive.attention import Projections, layer_output
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import Family, build_family
 from icl_contrastive.features.base import FeatureMap
@@ -51,57 +51,84 @@ def sweep(config: Mapping[str, Any]) -> list[tuple[Family, bool, int]]:
     return [(own, True, d_r) for d_r in grid] + [(one, False, features["d_r"]) for one in others]
 
 
+class Reading(NamedTuple):
+    """In which of several ways errors are read off: the choices of two decisions."""
+
+    matrix: str = "normalized"
+    queries: str = "all"
+
+
 class Compared(NamedTuple):
-    """A matrix, its estimate and what uniform weights give, all (prompts, rows, columns).
+    """A matrix, its estimate and what uniform weights give, all (prompts, rows, columns)."""
 
-    ``reading`` is whatever tells in which of several ways they were read off.
-    """
-
-    reading: Hashable
+    reading: Reading
     matrix: str
     estimate: torch.Tensor
     exact: torch.Tensor
     uniform: torch.Tensor
 
 
-Reader = Callable[[Projections], Callable[[FeatureMap], Iterator[Compared]]]
-"""What is compared on some prompts, for each draw of the features."""
+def kernel_matrices(projections: Projections, features: FeatureMap | None) -> Matrices:
+    """φ(K)ᵀφ(Q), or exp(KᵀQ), before Eq. 6 divides by D, and its product with the values."""
+    queries, keys, values = projections
+    kernel = (keys @ queries.mT).exp() if features is None else features.kernel(keys, queries)
+    return Matrices(kernel, layer_output(kernel, values).mT)
 
 
-def whole_matrices(projections: Projections) -> Callable[[FeatureMap], Iterator[Compared]]:
-    """Attention and output of all queries."""
+def comparison(
+    projections: Projections, readings: Collection[Reading]
+) -> Callable[[FeatureMap], Iterator[Compared]]:
+    """What is compared on some prompts, for each draw of the features: attention and output.
+
+    Without normalization, uniform weights have the exact sum D.
+    """
     exact, uniform = exact_matrices(projections), uniform_matrices(projections)
+    kernel = kernel_matrices(projections, None)
+    sums = kernel.attention.sum(-2, keepdim=True)
+    of_kernel = Matrices(uniform.attention * sums, uniform.output * sums)
+    ways = {
+        "normalized": (estimated_matrices, exact, uniform),
+        "unnormalized": (kernel_matrices, kernel, of_kernel),
+    }
 
-    def read(features: FeatureMap) -> Iterator[Compared]:
-        estimate = estimated_matrices(projections, features)
-        for name, *three in zip(Matrices._fields, estimate, exact, uniform, strict=True):
-            yield Compared(None, name, *three)
+    def compare(features: FeatureMap) -> Iterator[Compared]:
+        for kind in dict.fromkeys(one.matrix for one in readings):
+            estimated, *known = ways[kind]
+            threes = zip(Matrices._fields, estimated(projections, features), *known, strict=True)
+            for name, *three in threes:
+                for reading in readings:
+                    if reading.matrix == kind:
+                        shown = slice(None) if reading.queries == "all" else slice(-1, None)
+                        yield Compared(reading, name, *(one[..., shown] for one in three))
 
-    return read
+    return compare
 
 
 def measure(
-    config: Mapping[str, Any], data: Path, pretrained: Path, reader: Reader = whole_matrices
-) -> dict[Hashable, tuple[pd.DataFrame, pd.DataFrame]]:
+    config: Mapping[str, Any],
+    data: Path,
+    pretrained: Path,
+    readings: Collection[Reading] = (Reading(),),
+) -> dict[Reading, tuple[pd.DataFrame, pd.DataFrame]]:
     """For each reading, ``EntryErrors`` of each run, law of ω, d_r, draw, matrix and prompt.
 
     A draw is used for all prompts of its run, and is independent of all other draws: over these,
     the second table has the ``BiasVariance``.
     """
     setting, prompts = config["setting"], config["prompts"]
-    errors: dict[Hashable, Rows] = {}
-    bias: dict[Hashable, Rows] = {}
+    errors: dict[Reading, Rows] = {}
+    bias: dict[Reading, Rows] = {}
     for run in range(config["runs"]):
         projections, statistics = load_projections(data, pretrained, run, slice(prompts))
-        read, d = reader(projections), projections.keys.shape[-1]
+        compare, d = comparison(projections, readings), projections.keys.shape[-1]
         for family, trained, d_r in sweep(config):
             law = family.projection
             about = {"setting": setting, "run": run, "projection": law, "trained": trained}
             about |= {"d_r": d_r}
-            drawn: dict[tuple[Hashable, str], list[Compared]] = {}
+            drawn: dict[tuple[Reading, str], list[Compared]] = {}
             for draw in range(config["draws"]):
                 rng = stream(config["seed"], "estimates", setting, run, law, d_r, draw)
-                for one in read(draw_map(family, rng, d, d_r, statistics)):
+                for one in compare(draw_map(family, rng, d, d_r, statistics)):
                     measures = entry_errors(one.estimate, one.exact, one.uniform)
                     keys = about | {"draw": draw, "matrix": one.matrix}
                     errors.setdefault(one.reading, []).append((keys, torch.stack(measures, -1)))
