@@ -10,31 +10,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from icl_contrastive.analysis.estimates import approximation_errors
-    from icl_contrastive.attention import (
-        Weights,
-        exact_attention,
-        kernel_attention,
-        layer_output,
-        project,
-    )
-    from icl_contrastive.descent import descend
-    from icl_contrastive.dual import DualProblem, dual_problem
-    from icl_contrastive.features import Family, Statistics, build_family
-    from icl_contrastive.features.base import ExponentialFeatures
-    from icl_contrastive.kernel_dual import (
-        Equivalence,
-        SoftmaxProblem,
-        check_equivalence,
-        descend_softmax,
-        softmax_problem,
-    )
-    from icl_contrastive.prediction import predict
-    from icl_contrastive.requirements import Requirements, required_features
-    from icl_contrastive.tasks import sample_prompts
-    from icl_contrastive.training import pretrain
-    from icl_contrastive.variants import build_variant
-    from icl_contrastive.variants.base import Variant
+    from icl_contrastive.analysis.estimates import approximation_errors as approximation_errors
+    from icl_contrastive.attention import Weights as Weights
+    from icl_contrastive.attention import exact_attention as exact_attention
+    from icl_contrastive.attention import kernel_attention as kernel_attention
+    from icl_contrastive.attention import layer_output as layer_output
+    from icl_contrastive.attention import project as project
+    from icl_contrastive.descent import descend as descend
+    from icl_contrastive.dual import DualProblem as DualProblem
+    from icl_contrastive.dual import dual_problem as dual_problem
+    from icl_contrastive.features import Family as Family
+    from icl_contrastive.features import Statistics as Statistics
+    from icl_contrastive.features import build_family as build_family
+    from icl_contrastive.features.base import ExponentialFeatures as ExponentialFeatures
+    from icl_contrastive.kernel_dual import Equivalence as Equivalence
+    from icl_contrastive.kernel_dual import SoftmaxProblem as SoftmaxProblem
+    from icl_contrastive.kernel_dual import check_equivalence as check_equivalence
+    from icl_contrastive.kernel_dual import descend_softmax as descend_softmax
+    from icl_contrastive.kernel_dual import softmax_problem as softmax_problem
+    from icl_contrastive.prediction import predict as predict
+    from icl_contrastive.requirements import Requirements as Requirements
+    from icl_contrastive.requirements import required_features as required_features
+    from icl_contrastive.tasks import sample_prompts as sample_prompts
+    from icl_contrastive.training import pretrain as pretrain
+    from icl_contrastive.variants import build_variant as build_variant
+    from icl_contrastive.variants.base import Variant as Variant
 
 _NAMES = {
     "analysis.estimates": "approximation_errors",
@@ -53,33 +53,7 @@ _NAMES = {
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "DualProblem",
-    "Equivalence",
-    "ExponentialFeatures",
-    "Family",
-    "Requirements",
-    "SoftmaxProblem",
-    "Statistics",
-    "Variant",
-    "Weights",
-    "approximation_errors",
-    "build_family",
-    "build_variant",
-    "check_equivalence",
-    "descend",
-    "descend_softmax",
-    "dual_problem",
-    "exact_attention",
-    "kernel_attention",
-    "layer_output",
-    "predict",
-    "pretrain",
-    "project",
-    "required_features",
-    "sample_prompts",
-    "softmax_problem",
-]
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
@@ -89,4 +63,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__
