@@ -23,7 +23,6 @@ from icl_contrastive.features.positive import Positive
 from icl_contrastive.streams import stream
 
 if TYPE_CHECKING:
-    from icl_contrastive.mixing import Mixing
     from icl_contrastive.tasks import Prompts
     from icl_contrastive.training.batched import BatchedRuns
     from icl_contrastive.training.fused import FusedRuns
@@ -233,7 +232,15 @@ def pretrain(
         features = {name: ended[name] for name in features}
     mixing, d_y = variant.mixing(n - 1), prompts.targets.shape[-1]
     device = resolve_device(device)
-    trainer = _trainer(device, weights, family, features, mixing, d_y, normalization)
+    trainer: BatchedRuns | FusedRuns
+    if device == "cuda" or (features is not None and not isinstance(family, ExponentialFamily)):
+        from icl_contrastive.training.batched import BatchedRuns
+
+        trainer = BatchedRuns(weights, family, features, mixing, d_y, device, normalization)
+    else:
+        from icl_contrastive.training.fused import FusedRuns
+
+        trainer = FusedRuns(weights, features, mixing, d_y, normalization)
     train_mse = np.empty((runs, epochs - done), np.float32)
     test_mse = np.empty_like(train_mse)
     kept = {}
@@ -309,21 +316,3 @@ def _shuffled(prompts: Prompts, seed: int, setting: str, epoch: int) -> Prompts:
     return replace(
         prompts, tokens=prompts.tokens[rows, order], targets=prompts.targets[rows, order]
     )
-
-
-def _trainer(
-    device: str,
-    weights: dict[str, Array],
-    family: Family,
-    features: dict[str, Array] | None,
-    mixing: Mixing,
-    d_y: int,
-    normalization: Normalization,
-) -> BatchedRuns | FusedRuns:
-    if device == "cuda" or (features is not None and not isinstance(family, ExponentialFamily)):
-        from icl_contrastive.training.batched import BatchedRuns
-
-        return BatchedRuns(weights, family, features, mixing, d_y, device, normalization)
-    from icl_contrastive.training.fused import FusedRuns
-
-    return FusedRuns(weights, features, mixing, d_y, normalization)

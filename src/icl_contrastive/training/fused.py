@@ -25,13 +25,8 @@ if TYPE_CHECKING:
 class FusedRuns:
     """Weights of R runs and the compiled loops over their prompts.
 
-    Args:
-        weights: ``W_Q``, ``W_K``, ``W_V`` (R, d, d) and, if augmented, ``g1``, ``g2``
-            (R, layers, d, d); their dtype, float32 or float64, is that of the training.
-        features: ``omega`` (R, m, d) and ``log_weight`` (R, m), None for the exact softmax.
-        mixing: the variant's, for N demonstrations.
-        d_y: number of label coordinates, the last ones of a token.
-        normalization: of keys and queries, see ``attention.normalize``.
+    The arguments are those of ``BatchedRuns``, with weights in float32 or float64, and as features
+    ``omega`` (R, m, d) and ``log_weight`` (R, m), None for the exact softmax.
     """
 
     def __init__(

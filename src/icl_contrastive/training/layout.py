@@ -6,7 +6,7 @@ of many tokens. Tokens are padded with zeros to whole vectors, features likewise
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -57,41 +57,41 @@ class Mix(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Memory of one prompt's forward and backward pass."""
+    """Memory of one prompt's forward and backward pass: arrays with the sizes of their axes."""
 
-    tokens: Array  # (rows, width)
-    tokens_t: Array  # (d, rows)
-    key_x: Array  # (1 + g2 layers, d, rows): output of every layer
-    key_slope: Array  # likewise: derivative of every layer's activation
-    value_x: Array  # (1 + g1 layers, d, rows)
-    value_slope: Array
-    query_x: Array  # (1, d, rows); only the last vector, unless there are own negatives
-    keys: Array  # (d, rows), normalized
-    queries: Array  # (d, rows), likewise
-    key_factor: Array  # (rows,): what normalization multiplies each token's key by
-    query_factor: Array  # (rows,)
-    key_norm: Array  # (rows,): ‖k_i‖²
-    sums: Array  # (d, rows): k_i + q
-    norm: Array  # (rows,): ‖k_i + q‖²
-    shift: Array  # (rows,): of the exponents, zero where they are small
-    exponentials: Array  # (TILE, block)
-    sums_by_lane: Array  # (rows, padded d + 1, lanes): ``tilted`` before its lanes are summed
-    tilted: Array  # (d + 1, rows): Σ_f exp(…) ω_f, and Σ_f exp(…) in the last row
-    presence: Array  # (rows,): 1 for the tokens, 0 for the padding
-    attention: Array  # (rows,): scores, then weights
-    coefficients: Array  # (rows,)
-    key_features: Array  # (blocks, rows, block), only for own negatives
-    query_features: Array  # (blocks, rows, block), likewise
-    products: Array  # (TILE · TILE, lanes)
-    own_scores: Array  # (rows, rows): of key j at query i
-    repulsion: Array  # (N, N): weight of value j in the repulsion from i
-    error: Array  # (d_y,)
-    grad_coefficients: Array  # (rows,)
-    grad_scores: Array  # (rows,)
-    grad_query: Array  # (d,)
-    delta: Array  # (d, rows): gradient at the output of a layer
-    below: Array  # (d, rows)
-    inputs: Array  # (rows, width): a layer's inputs, tokens as rows
+    tokens: Annotated[Array, "rows", "width"]
+    tokens_t: Annotated[Array, "d", "rows"]
+    key_x: Annotated[Array, "1 + g2 layers", "d", "rows"]  # output of every layer
+    key_slope: Annotated[Array, "1 + g2 layers", "d", "rows"]  # derivative of its activation
+    value_x: Annotated[Array, "1 + g1 layers", "d", "rows"]
+    value_slope: Annotated[Array, "1 + g1 layers", "d", "rows"]
+    query_x: Annotated[Array, "1", "d", "rows"]  # the last vector only, without own negatives
+    keys: Annotated[Array, "d", "rows"]  # normalized
+    queries: Annotated[Array, "d", "rows"]  # likewise
+    key_factor: Annotated[Array, "rows"]  # what normalization multiplies each token's key by
+    query_factor: Annotated[Array, "rows"]
+    key_norm: Annotated[Array, "rows"]  # ‖k_i‖²
+    sums: Annotated[Array, "d", "rows"]  # k_i + q
+    norm: Annotated[Array, "rows"]  # ‖k_i + q‖²
+    shift: Annotated[Array, "rows"]  # of the exponents, zero where they are small
+    exponentials: Annotated[Array, "TILE", "block"]
+    sums_by_lane: Annotated[Array, "rows", "padded d + 1", "lanes"]  # ``tilted``, lanes not summed
+    tilted: Annotated[Array, "d + 1", "rows"]  # Σ_f exp(…) ω_f, and Σ_f exp(…) in the last row
+    presence: Annotated[Array, "rows"]  # 1 for the tokens, 0 for the padding
+    attention: Annotated[Array, "rows"]  # scores, then weights
+    coefficients: Annotated[Array, "rows"]
+    key_features: Annotated[Array, "blocks", "rows", "block"]  # only for own negatives
+    query_features: Annotated[Array, "blocks", "rows", "block"]  # likewise
+    products: Annotated[Array, "TILE · TILE", "lanes"]
+    own_scores: Annotated[Array, "rows", "rows"]  # of key j at query i
+    repulsion: Annotated[Array, "N", "N"]  # weight of value j in the repulsion from i
+    error: Annotated[Array, "d_y"]
+    grad_coefficients: Annotated[Array, "rows"]
+    grad_scores: Annotated[Array, "rows"]
+    grad_query: Annotated[Array, "d"]
+    delta: Annotated[Array, "d", "rows"]  # gradient at the output of a layer
+    below: Annotated[Array, "d", "rows"]
+    inputs: Annotated[Array, "rows", "width"]  # a layer's inputs, tokens as rows
     zero: Any  # in the precision of training, as are the next three
     half: Any
     one: Any
@@ -147,15 +147,12 @@ def build_stacks(weights: dict[str, Array]) -> Stacks:
 
 def build_mix(mixing: Mixing, dtype: Any) -> Mix:
     """The variant's mixing in the precision of training."""
-
-    def constant(array: Array | None) -> Array:
-        return np.ascontiguousarray([] if array is None else array, dtype)
-
+    arrays = {
+        name: np.ascontiguousarray([] if array is None else array, dtype)
+        for name, array in vars(mixing).items()
+    }
     return Mix(
-        gain=constant(mixing.gain),
-        offset=constant(mixing.offset),
-        offset_by_rank=constant(mixing.offset_by_rank),
-        repulsion_by_rank=constant(mixing.repulsion_by_rank),
+        **arrays,
         has_ranks=mixing.offset_by_rank is not None,
         has_repulsion=mixing.repulsion_by_rank is not None,
     )
@@ -166,50 +163,32 @@ def build_workspace(
 ) -> Workspace:
     """Memory for the prompts that the mixing is for."""
     dtype, (_, d, width) = weights.query.dtype, weights.query.shape
-    n = mix.gain.size
-    rows = ceil(n, kernel.lanes)
-    own = kernel.omega_t.shape[1] // kernel.block if mix.has_repulsion and kernel.block else 0
-
-    def array(*shape: int) -> Array:
-        return zeros(shape, dtype)
-
-    presence = array(rows)
-    presence[:n] = 1
-    keys, values = len(weights.key), len(weights.value)
+    n, needed = mix.gain.size, mix.has_repulsion and kernel.block
+    sizes = {
+        "rows": ceil(n, kernel.lanes),
+        "width": width,
+        "d": d,
+        "d + 1": d + 1,
+        "padded d + 1": kernel.omega_t.shape[0] + 1,
+        "1": 1,
+        "1 + g1 layers": len(weights.value),
+        "1 + g2 layers": len(weights.key),
+        "TILE": TILE,
+        "TILE · TILE": TILE * TILE,
+        "lanes": kernel.lanes,
+        "block": kernel.block,
+        "blocks": kernel.omega_t.shape[1] // kernel.block if needed else 0,
+        "N": n - 1,
+        "d_y": d_y,
+    }
+    arrays = {
+        name: zeros(tuple(map(sizes.__getitem__, hint.__metadata__)), dtype)
+        for name, hint in get_type_hints(Workspace, include_extras=True).items()
+        if hasattr(hint, "__metadata__")
+    }
+    arrays["presence"][:n] = 1
     return Workspace(
-        tokens=array(rows, width),
-        tokens_t=array(d, rows),
-        key_x=array(keys, d, rows),
-        key_slope=array(keys, d, rows),
-        value_x=array(values, d, rows),
-        value_slope=array(values, d, rows),
-        query_x=array(1, d, rows),
-        keys=array(d, rows),
-        queries=array(d, rows),
-        key_factor=array(rows),
-        query_factor=array(rows),
-        key_norm=array(rows),
-        sums=array(d, rows),
-        norm=array(rows),
-        shift=array(rows),
-        exponentials=array(TILE, kernel.block),
-        sums_by_lane=array(rows, kernel.omega_t.shape[0] + 1, kernel.lanes),
-        tilted=array(d + 1, rows),
-        presence=presence,
-        attention=array(rows),
-        coefficients=array(rows),
-        key_features=array(own, rows, kernel.block),
-        query_features=array(own, rows, kernel.block),
-        products=array(TILE * TILE, kernel.lanes),
-        own_scores=array(rows, rows),
-        repulsion=array(n - 1, n - 1),
-        error=array(d_y),
-        grad_coefficients=array(rows),
-        grad_scores=array(rows),
-        grad_query=array(d),
-        delta=array(d, rows),
-        below=array(d, rows),
-        inputs=array(rows, width),
+        **arrays,
         zero=dtype.type(0),
         half=dtype.type(0.5),
         one=dtype.type(1),
