@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.nn.functional import cosine_similarity
 
+from icl_contrastive.attention import predict
 from icl_contrastive.dual import dual_problem
 from icl_contrastive.limits import FULL_WIDTH_PROMPTS
-from icl_contrastive.prediction import predict
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from icl_contrastive.mixing import Mixing
-from icl_contrastive.variants.base import Variant
+from icl_contrastive.variants.base import Mixing, Variant
 
 __all__ = ["Mixing", "Variant", "build_variant", "models", "variant_class"]
 
