@@ -25,7 +25,6 @@ from icl_contrastive.multiverse.space import (
     ANALYZED,
     TRAINED,
     Decision,
-    Rule,
     Space,
     Value,
     changes,
@@ -88,12 +87,12 @@ def test_every_decision_is_declared_with_its_values() -> None:
 
 
 def test_a_rule_leaves_out_what_has_all_its_values() -> None:
-    rules = (Rule({"order": ("shuffled",), "projection": ("simplex", "orthogonal")}),)
+    rules = ({"order": ("shuffled",), "projection": ("simplex", "orthogonal")},)
     left = space(rules=rules).universes()
     assert len(left) == 4 * (6 - 2)
     assert all(one["order"] == "fixed" or one["projection"] == "independent" for one in left)
     # One that names a decision which is not there says nothing.
-    assert len(space(rules=(Rule({"omega": ("kept",)}),)).universes()) == 24
+    assert len(space(rules=({"omega": ("kept",)},)).universes()) == 24
 
 
 def test_a_universe_is_named_by_what_is_decided() -> None:

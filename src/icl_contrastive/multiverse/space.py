@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, get_args
 
@@ -72,22 +72,14 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """Universes that are left out: those with one of the values in every decision named."""
-
-    where: Mapping[str, tuple[Value, ...]]
-
-    def leaves_out(self, choices: Choices) -> bool:
-        """Whether it speaks of all decisions that it names, and of the values chosen."""
-        return all(name in choices and choices[name] in self.where[name] for name in self.where)
-
-
-@dataclass(frozen=True)
 class Space:
-    """Decisions in their order, and the rules of what cannot be combined."""
+    """Decisions in their order, and the rules of what cannot be combined.
+
+    A rule leaves out the universes with one of its values in every decision that it names.
+    """
 
     decisions: Mapping[str, Decision]
-    rules: tuple[Rule, ...] = field(default=())
+    rules: tuple[Mapping[str, Sequence[Value]], ...] = ()
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> Space:
@@ -96,11 +88,7 @@ class Space:
             name: Decision(name, tuple(entry["values"]), tuple(entry["added"]))
             for name, entry in section["decisions"].items()
         }
-        rules = (
-            Rule({name: tuple(values) for name, values in rule["where"].items()})
-            for rule in section["exclude"]
-        )
-        return cls(decisions, tuple(rules))
+        return cls(decisions, tuple(rule["where"] for rule in section["exclude"]))
 
     def part(self, names: Iterable[str]) -> Space:
         """The same of some of the decisions, in their order; of others the default is taken."""
@@ -128,8 +116,11 @@ class Space:
         return {name: decision.values for name, decision in self.decisions.items()}
 
     def allows(self, choices: Choices) -> bool:
-        """Whether no rule leaves them out."""
-        return not any(rule.leaves_out(choices) for rule in self.rules)
+        """Whether no rule leaves them out, as none does that names a decision not among them."""
+        return not any(
+            all(name in choices and choices[name] in values for name, values in rule.items())
+            for rule in self.rules
+        )
 
     def universes(self) -> list[dict[str, Value]]:
         """All combinations that the rules allow, the default first."""
