@@ -16,8 +16,7 @@ from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import build_family
-from icl_contrastive.steps.entries import entries
-from icl_contrastive.steps.layer import draw_map, load_projections
+from icl_contrastive.steps.layer import draw_map, entries, load_projections
 from icl_contrastive.streams import stream
 
 log = logging.getLogger(__name__)

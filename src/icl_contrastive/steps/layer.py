@@ -1,10 +1,11 @@
-"""A pretrained layer and its prompts, as the steps after pretraining load them."""
+"""What the steps after pretraining have in common: a layer, its prompts, a matrix as rows."""
 
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from icl_contrastive.artifacts.files import Contents, load_tensors
@@ -60,3 +61,10 @@ def load_projections(
     others[judged] = False
     fitted = project(weights, tokens[others if others.any() else ~others])
     return project(weights, tokens[judged]), Statistics.of(fitted.keys, fitted.queries)
+
+
+def entries(matrix: torch.Tensor, /, **about: object) -> pd.DataFrame:
+    """row, column, value of every entry, row by row, after what else is to be said of each."""
+    row, column = np.indices(matrix.shape)
+    values = {"row": row.ravel(), "column": column.ravel(), "value": matrix.numpy().ravel()}
+    return pd.DataFrame(about | values)
