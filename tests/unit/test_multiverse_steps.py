@@ -20,8 +20,7 @@ from icl_contrastive.config.multiverse import list_universes, space_of, universe
 from icl_contrastive.figures import multiverse as verdicts_figure
 from icl_contrastive.figures import multiverse_curves, multiverse_decisions
 from icl_contrastive.figures.command import main as draw
-from icl_contrastive.multiverse.evidence import median_errors, median_predictions
-from icl_contrastive.multiverse.judge import judged, read_effects
+from icl_contrastive.multiverse.judge import judged, median_errors, median_predictions, read_effects
 from icl_contrastive.multiverse.judged import Judged
 from icl_contrastive.multiverse.space import changes, universe_name
 from icl_contrastive.report import results_page
@@ -307,11 +306,12 @@ def test_curves_are_held_against_the_labels_variance_in_every_reading(
     config, claims = jobs.universe_claims(one, "", default.name), listed_claims()
     _, epochs = config["epochs"][0]
     readings = Readings(Tables(default.path, tmp_path), config, epochs)
-    choose = readings.evidence_for({"average": "median"})
+    median = {"average": "median"}
     of_layer = "setting == 'n15' and predictor == 'layer'"
     labels = pd.to_numeric(ordinary["controls"].query(of_layer)["y_true"])
     for name, prompts in (("g2_faster", 8), ("close_to_truth_n15", 1)):
-        rows = choose(claims[name]).table("controls", setting="n15", predictor="layer")
+        evidence = readings.evidence_for(median, claims[name])
+        rows = evidence.table("controls", setting="n15", predictor="layer")
         assert len(rows) == 5 * prompts
         is_mean = np.isclose((rows["y_true"] ** 2).mean(), (labels**2).mean())
         assert is_mean == (prompts > 1)

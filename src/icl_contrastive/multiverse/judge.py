@@ -1,15 +1,14 @@
 """What a universe says to the claims, by the criteria of the scorecard."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from icl_contrastive.claims import Claim, Settings, evaluate
-from icl_contrastive.claims.evidence import Effect
-from icl_contrastive.multiverse.evidence import UniverseEvidence
+from icl_contrastive.claims import Claim, Evidence, Settings, evaluate
+from icl_contrastive.claims.evidence import Effect, NotTestableError
 
 FAILED = "failed"
 """The verdict where a training that the claim is about did not end with numbers."""
@@ -27,6 +26,37 @@ Curves are held against the labels' variance; the others count prompts, or corre
 """
 
 NUMBERS = ("ours", "interval_low", "interval_high", "p_value")
+
+
+Failures = Mapping[tuple[str, str, str], str]
+"""Why a table lacks the rows of a setting, and perhaps of a variant in it."""
+
+
+class UniverseEvidence(Evidence):
+    """Evidence that lacks what could not be trained.
+
+    Attributes:
+        missed: why it lacks what it was asked for, as long as that is a training that failed.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        tables: Mapping[str, pd.DataFrame],
+        failures: Failures,
+    ) -> None:
+        super().__init__(config, tables)
+        self.missed: list[str] = []
+        self._failures = failures
+
+    def table(self, name: str, **where: object) -> pd.DataFrame:
+        try:
+            return super().table(name, **where)
+        except NotTestableError:
+            key = name, str(where.get("setting", "")), str(where.get("variant", ""))
+            if key in self._failures:
+                self.missed.append(self._failures[key])
+            raise
 
 
 def judged(claims: Sequence[Claim]) -> list[Claim]:
@@ -75,3 +105,18 @@ def read_effects(text: str) -> list[Effect]:
     return [
         Effect("", np.array(one["values"], np.float64), one["scale"]) for one in json.loads(text)
     ]
+
+
+def median_predictions(controls: pd.DataFrame) -> pd.DataFrame:
+    """A row for each run and predictor, whose squares are the medians over its prompts."""
+    squares = controls.assign(square=controls["y_true"] ** 2)
+    keys = ["setting", "run", "predictor"]
+    medians = squares.groupby(keys, sort=False)[["squared_error", "square"]].median()
+    medians["y_true"] = np.sqrt(medians.pop("square"))
+    return medians.reset_index()
+
+
+def median_errors(errors: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
+    """A row for each draw of the features, with the medians over its prompts."""
+    keys = [name for name in errors if name not in ("prompt", *measures)]
+    return errors.groupby(keys, sort=False)[measures].median().reset_index().assign(prompt=0)

@@ -14,15 +14,10 @@ from icl_contrastive.multiverse.judged import Judged
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write universe and trained, the best first."""
     judged = Judged.read(arguments.judged, config)
-    together = {name: count_together(row) for name, row in judged.verdicts().T.items()}
+    together = {str(name): count_together(row) for name, row in judged.verdicts().iterrows()}
     default = judged.universes[judged.default]
-    names = best_universes(
-        {str(name): one for name, one in together.items()},
-        judged.universes,
-        judged.trained,
-        default,
-        config["confirmed"],
-    )
+    decided = judged.universes, judged.trained, default
+    names = best_universes(together, *decided, config["confirmed"])
     rows = [{"universe": name, "trained": judged.trained[name]} for name in names]
     save_table(arguments.output, pd.DataFrame(rows))
 

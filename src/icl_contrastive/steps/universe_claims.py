@@ -3,8 +3,8 @@
 import argparse
 import json
 import logging
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +17,14 @@ from icl_contrastive.artifacts.files import load_table, load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.claims import Claim
 from icl_contrastive.command import run_step
-from icl_contrastive.multiverse.evidence import (
+from icl_contrastive.multiverse.judge import (
+    OF_EVERY_PROMPT,
     UniverseEvidence,
+    judge,
+    judged,
     median_errors,
     median_predictions,
 )
-from icl_contrastive.multiverse.judge import OF_EVERY_PROMPT, judge, judged
 from icl_contrastive.multiverse.space import universe_name
 from icl_contrastive.steps import controls
 from icl_contrastive.steps.attention_errors import Reading, measure
@@ -150,27 +152,20 @@ class Readings:
             every[numbers] = every[numbers].apply(pd.to_numeric)
             tables["controls"] = every if average == "mean" else median_predictions(every)
         if self._errors:
-            kinds = [
-                ("attention_errors", EntryErrors._fields),
-                ("attention_bias", BiasVariance._fields),
-            ]
-            for name, measures in kinds:
+            kinds = ("attention_errors", EntryErrors), ("attention_bias", BiasVariance)
+            for name, kind in kinds:
                 errors = pd.concat(one[reading][name] for one in self._errors)
                 errors["trained"] = errors["trained"].astype(str)
-                tables[name] = (
-                    errors if average == "mean" else median_errors(errors, list(measures))
-                )
+                if average == "median":
+                    errors = median_errors(errors, list(kind._fields))
+                tables[name] = errors
         return UniverseEvidence(self._config, tables, self.failures)
 
-    def evidence_for(self, choices: Choices) -> Callable[[Claim], UniverseEvidence]:
-        """What each claim is judged by; without a decision, as in the ordinary steps."""
-        reading = Reading(choices.get("matrix", "normalized"), choices.get("queries", "all"))
-
-        def choose(claim: Claim) -> UniverseEvidence:
-            whole = claim.measure in OF_EVERY_PROMPT
-            return self.evidence(reading, "mean" if whole else choices.get("average", "mean"))
-
-        return choose
+    def evidence_for(self, choices: Choices, claim: Claim) -> UniverseEvidence:
+        """What a claim is judged by; without a decision, as in the ordinary steps."""
+        reading = Reading(**{name: choices[name] for name in Reading._fields if name in choices})
+        whole = claim.measure in OF_EVERY_PROMPT
+        return self.evidence(reading, "mean" if whole else choices.get("average", "mean"))
 
 
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
@@ -186,7 +181,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                     continue
                 name = universe_name(config["choices"] | choices)
                 about = {"universe": name, "trained": config["universe"]}
-                evidence_for = readings.evidence_for(choices)
+                evidence_for = partial(readings.evidence_for, choices)
                 rows += [about | row for row in judge(judged(claims), evidence_for, settings)]
             log.info("after %s: judged", json.dumps(epochs))
     save_table(arguments.output, pd.DataFrame(rows), MAY_BE_EMPTY["universe_claims"])
