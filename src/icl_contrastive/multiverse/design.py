@@ -6,7 +6,7 @@ has been trained is lost when its size is raised, or when a value is added to a 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import ceil
 from typing import Literal
@@ -14,7 +14,6 @@ from typing import Literal
 from icl_contrastive.multiverse.space import Choices, Space, Value, universe_name
 
 Size = int | Literal["all"]
-Pair = tuple[tuple[str, Value], tuple[str, Value]]
 
 
 def design(space: Space, size: Size) -> list[dict[str, Value]]:
@@ -26,58 +25,43 @@ def design(space: Space, size: Size) -> list[dict[str, Value]]:
     universes = space.universes()
     if size == "all":
         return universes
-    declared = space.declared
-    first = [one for one in universes if all(one[name] in declared[name] for name in declared)]
-    chosen = _Chosen(space)
-    chosen.extend(first, size)
-    known = {name: list(values) for name, values in declared.items()}
-    for decision in space.decisions.values():
-        for value in decision.added:
-            share = ceil(len(chosen.universes) / len(known[decision.name]))
-            known[decision.name].append(value)
-            having = [
-                one
-                for one in universes
-                if one[decision.name] == value and all(one[name] in known[name] for name in known)
-            ]
-            chosen.extend(having, share)
-    return chosen.universes
+    values = {name: len(one.values) + len(one.added) for name, one in space.decisions.items()}
+    chosen: list[dict[str, Value]] = []
+    counts: Counter[object] = Counter()  # of each value and pair of values among those chosen
 
-
-class _Chosen:
-    """The universes chosen so far, and how often each value and pair of values is among them."""
-
-    def __init__(self, space: Space) -> None:
-        self.universes: list[dict[str, Value]] = []
-        self._counts: Counter[object] = Counter()
-        self._values = {
-            name: len(one.values) + len(one.added) for name, one in space.decisions.items()
-        }
-
-    def extend(self, candidates: Sequence[dict[str, Value]], count: int) -> None:
-        """Choose so many more of the candidates, which are none of those chosen before."""
-        left = {universe_name(one): one for one in candidates}
-        for _ in range(min(count, len(left))):
-            name = (
-                min(left, key=lambda name: (self._imbalance(left[name]), name))
-                if self.universes
-                else next(iter(left))
-            )
-            one = left.pop(name)
-            self.universes.append(one)
-            self._counts.update([*one.items(), *_pairs(one)])
-
-    def _imbalance(self, choices: Choices) -> int:
+    def imbalance(choices: Choices) -> int:
         """What a universe adds to Σ (number of values) · count², over values and their pairs.
 
         The factor makes decisions with few values, whose counts are large, count no more.
         """
-        values, counts = self._values, self._counts
         single = sum(values[name] * (2 * counts[name, one] + 1) for name, one in choices.items())
         return single + sum(
-            values[a[0]] * values[b[0]] * (2 * counts[a, b] + 1) for a, b in _pairs(choices)
+            values[a[0]] * values[b[0]] * (2 * counts[a, b] + 1)
+            for a, b in combinations(choices.items(), 2)
         )
 
+    def choose(known: Mapping[str, Sequence[Value]], count: int, **given: Value) -> None:
+        """So many more of the universes with known values, and some given, none chosen before."""
+        left = {
+            universe_name(one): one
+            for one in universes
+            if all(one[name] in known[name] for name in known) and given.items() <= one.items()
+        }
+        for _ in range(min(count, len(left))):
+            name = (
+                min(left, key=lambda name: (imbalance(left[name]), name))
+                if chosen
+                else next(iter(left))
+            )
+            one = left.pop(name)
+            chosen.append(one)
+            counts.update([*one.items(), *combinations(one.items(), 2)])
 
-def _pairs(choices: Choices) -> Iterator[Pair]:
-    return combinations(choices.items(), 2)
+    known = {name: [*declared] for name, declared in space.declared.items()}
+    choose(known, size)
+    for decision in space.decisions.values():
+        for value in decision.added:
+            share = ceil(len(chosen) / len(known[decision.name]))
+            known[decision.name].append(value)
+            choose(known, share, **{decision.name: value})
+    return chosen
