@@ -13,13 +13,13 @@ import torch
 from icl_contrastive.analysis.controls import (
     altered_prompts,
     least_squares,
-    predict_labels,
     value_cosine,
     zero_shot_part,
     zero_shot_share,
 )
 from icl_contrastive.artifacts.files import load_table, save_tensors
 from icl_contrastive.artifacts.tables import read_table
+from icl_contrastive.attention import predict
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.limits import FULL_WIDTH_PROMPTS
 from icl_contrastive.steps import controls
@@ -116,7 +116,7 @@ def test_the_zero_shot_part_is_what_the_query_gives_itself() -> None:
     a, v = naive.attention(case.layer, case.tokens), naive.values(case.layer, case.tokens)
     found = zero_shot_part(case.weights, case.h[None], case.variant, case.features, 2)
     torch.testing.assert_close(found[0], torch.from_numpy(a[-1] * v[-1])[-2:])
-    whole = predict_labels(case.weights, case.h[None], case.variant, case.features, 2)
+    whole = predict(case.weights, case.h[None], case.variant, case.features)[..., -2:]
     others = sum(weight * value for weight, value in zip(a[:-1], v[:-1], strict=True))
     torch.testing.assert_close((whole - found)[0], torch.from_numpy(others)[-2:])
 

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch.nn.functional import cosine_similarity
 
-from icl_contrastive.attention import predict
 from icl_contrastive.dual import dual_problem
 from icl_contrastive.limits import FULL_WIDTH_PROMPTS
 
@@ -31,13 +30,6 @@ class Prediction(NamedTuple):
     predictor: str
     prediction: Tensor
     target: Tensor
-
-
-def predict_labels(
-    weights: Weights, tokens: Tensor, variant: Variant, features: FeatureMap | None, d_y: int
-) -> Tensor:
-    """The label part of ĥ_{N+1}: (prompts, n, d) → (prompts, d_y)."""
-    return predict(weights, tokens, variant, features)[..., -d_y:]
 
 
 def zero_shot_part(

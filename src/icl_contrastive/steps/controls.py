@@ -13,14 +13,13 @@ from icl_contrastive.analysis.controls import (
     Prediction,
     altered_prompts,
     least_squares,
-    predict_labels,
     value_cosine,
     zero_shot_part,
     zero_shot_share,
 )
 from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.attention import Layer, Weights, project
+from icl_contrastive.attention import Layer, Weights, predict, project
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import Statistics, build_family
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
@@ -47,7 +46,8 @@ def predictions(
     layer, *exact = layers
 
     def of_layer(weights: Weights, features: Any, prompts: torch.Tensor = tokens) -> torch.Tensor:
-        return predict_labels(weights, prompts, variant, features, d_y)
+        """The label part of ĥ_{N+1}, (prompts, d_y)."""
+        return predict(weights, prompts, variant, features)[..., -d_y:]
 
     prediction = of_layer(layer.weights, layer.features)
     zero_shot = zero_shot_part(layer.weights, tokens, variant, layer.features, d_y)
