@@ -70,9 +70,8 @@ class SoftmaxProblem:
         log_gram = self.log_gram - self.log_gram.amax(-2, keepdim=True)  # each f(k_i) by a factor
         predictions = log_gram.exp().mT[..., None, :, :] @ coefficients  # (..., T, n, d)
         tiny = torch.finfo(predictions.dtype).tiny
-        size = (
-            predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)
-        )  # torch adds an eps to norms
+        # torch adds an eps to norms
+        size = predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)
         cosines = cosine_similarity(predictions / size, self.values[..., None, :, :], dim=-1)
         return (cosines * self.samples).sum(-1) / self.samples.sum(-1)
 

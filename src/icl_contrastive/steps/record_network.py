@@ -15,9 +15,8 @@ from icl_contrastive.streams import stream
 def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write the layers; raise StepError without what reads networks, or if one is not as read."""
     name, source = config["network"], config["source"]
-    path, *rest = (
-        arguments.inputs
-    )  # the file; or config.json, or the lock of the packages, and texts
+    # The file; or config.json, or the lock of the packages, and texts.
+    path, *rest = arguments.inputs
     if "file" in source:
         causal = source.get("mask") == "causal"
         layers = read_layers(path, causal=causal, scale=source.get("scale"))
