@@ -220,9 +220,22 @@ def _requirement(
     within_reach = log_d_r <= math.log(most)
     d_r = math.ceil(math.exp(log_d_r)) if within_reach else most
     d_r = max(1, -(-d_r // family.multiple)) * family.multiple
-    squares = np.stack(
-        [_squared_error(head, attention, family, statistics, d_r, rng) for _ in range(draws)]
-    )  # (draws, n)
+    exact = attention if head.values is None else attention @ head.values
+
+    def squared_error() -> Array:
+        """‖ô − o‖² / ‖o‖² of each query in one draw, (n,)."""
+        drawn = family.draw(rng, head.keys.shape[-1], d_r, statistics)
+        arrays = {name: torch.as_tensor(array).to(attention) for name, array in drawn.items()}
+        features = family.feature_map(arrays)
+        estimate = kernel_attention(head.queries, head.keys, features).mT * head.attends
+        estimate = estimate / estimate.sum(-1, keepdim=True)
+        if head.values is not None:
+            estimate = estimate @ head.values
+        error = ((estimate - exact) ** 2).sum(-1)
+        relative = torch.where(error == 0, error, error / (exact**2).sum(-1))
+        return np.asarray(relative.cpu().numpy())
+
+    squares = np.stack([squared_error() for _ in range(draws)])  # (draws, n)
     samples = squares[rng.integers(draws, size=(RESAMPLES, draws))].mean(1)  # (resamples, n)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.median(np.sqrt(samples), -1), [tail, 1 - tail])
@@ -271,27 +284,6 @@ def _log_error(head: Heads, scores: Tensor, family: Family, statistics: Statisti
     log_error = terms.logsumexp(-1)
     relative = torch.where(log_error == -torch.inf, log_error, log_error - size[:, 0].log())
     return np.asarray(relative.cpu().numpy())  # no error is 0 of an output of 0 too
-
-
-def _squared_error(
-    head: Heads,
-    attention: Tensor,
-    family: Family,
-    statistics: Statistics,
-    d_r: int,
-    rng: np.random.Generator,
-) -> Array:
-    """‖ô − o‖² / ‖o‖² of each query in one draw, (n,)."""
-    drawn = family.draw(rng, head.keys.shape[-1], d_r, statistics)
-    arrays = {name: torch.as_tensor(array).to(attention) for name, array in drawn.items()}
-    features = family.feature_map(arrays)
-    estimate = kernel_attention(head.queries, head.keys, features).mT * head.attends
-    estimate = estimate / estimate.sum(-1, keepdim=True)
-    if head.values is not None:
-        estimate, attention = estimate @ head.values, attention @ head.values
-    error = ((estimate - attention) ** 2).sum(-1)
-    relative = torch.where(error == 0, error, error / (attention**2).sum(-1))
-    return np.asarray(relative.cpu().numpy())
 
 
 def _log10_expm1(x: float) -> float:
