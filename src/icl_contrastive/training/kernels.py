@@ -84,34 +84,21 @@ def clear(array: Array, lanes: int, zero: Any) -> None:
 @jit
 def sum_exponentials(n: int, kernel: Kernel, work: Workspace, tilt: bool) -> None:
     """Fill ``work.tilted`` for the first n columns of ``work.sums``; its last row without tilt."""
-    d, rows = work.sums.shape
-    last = work.sums_by_lane.shape[1] - 1
-    stride = (last + 1) * kernel.lanes
-    clear(work.sums_by_lane, kernel.lanes, work.zero)
+    (d, rows), z, by_lane = work.sums.shape, work.sums, work.sums_by_lane
+    out, stride = work.exponentials, by_lane.shape[1] * kernel.lanes
+    clear(by_lane, kernel.lanes, work.zero)
     for start in range(0, kernel.omega_t.shape[1], kernel.block):
         for row in range(0, n, TILE):
-            multiply_exp(
-                work.sums,
-                work.shift,
-                kernel.log_weight,
-                kernel,
-                start,
-                row,
-                work.exponentials,
-                work.sums_by_lane,
-            )
+            multiply_exp(z, work.shift, kernel.log_weight, kernel, start, row, out, by_lane)
             if tilt:
-                multiply_omega(work.exponentials, kernel, start, row, work.sums_by_lane)
+                multiply_omega(out, kernel, start, row, by_lane)
     for part in range(0, rows, kernel.lanes):
-        store(
-            work.tilted,
-            d * rows + part,
-            totals(work.sums_by_lane, part * stride + stride - kernel.lanes, stride),
-        )
+        last = (part + 1) * stride - kernel.lanes
+        store(work.tilted, d * rows + part, totals(by_lane, last, stride))
         if tilt:
             for c in range(d):
                 entry = part * stride + c * kernel.lanes
-                store(work.tilted, c * rows + part, totals(work.sums_by_lane, entry, stride))
+                store(work.tilted, c * rows + part, totals(by_lane, entry, stride))
 
 
 @jit

@@ -154,29 +154,19 @@ def backward(
 ) -> None:
     """Add ``rate`` times the gradient of ‖ŷ − y‖² of the prompt in ``work`` to ``into``."""
     n, (d, rows), d_y, lanes = mix.gain.size, work.keys.shape, work.error.size, kernel.lanes
-    attention, delta = work.attention, work.delta
+    attention, delta, value = work.attention, work.delta, work.value_x
     zero = splat(work.zero)
 
     # through ŷ = Σ c_i v_i
-    last = len(work.value_x) - 1
+    low, last = d - d_y, len(value) - 1
     for part in range(0, rows, lanes):
         grad = zero
         for o in range(d_y):
-            slope, row = splat(work.error[o] + work.error[o]), d - d_y + o
-            grad = fma(slope, load(work.value_x, (last * d + row) * rows + part), grad)
+            slope, row = splat(work.error[o] + work.error[o]), low + o
+            grad = fma(slope, load(value, (last * d + row) * rows + part), grad)
             store(delta, row * rows + part, multiply(slope, load(work.coefficients, part)))
         store(work.grad_coefficients, part, grad)
-    backward_stack(
-        weights.value,
-        lanes,
-        n,
-        d - d_y,
-        work.value_x,
-        work.value_slope,
-        work,
-        into.value,
-        rate,
-    )
+    backward_stack(weights.value, lanes, n, low, value, work.value_slope, work, into.value, rate)
 
     # through c = Mixing(a) and a = softmax(s)
     mean = work.zero
