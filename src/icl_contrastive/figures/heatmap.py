@@ -16,14 +16,6 @@ from icl_contrastive.figures import style
 from icl_contrastive.figures.wording import MINUS
 
 
-def _signed_root(values: Array) -> Array:
-    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
-
-
-def _signed_square(values: Array) -> Array:
-    return np.asarray(np.sign(values) * np.square(values))
-
-
 def positive_scale(*matrices: Array) -> Normalize:
     """One scale from 0 to the largest entry of all the matrices, which are non-negative."""
     return PowerNorm(0.5, vmin=0.0, vmax=_largest(matrices))
@@ -32,7 +24,11 @@ def positive_scale(*matrices: Array) -> Normalize:
 def signed_scale(*matrices: Array) -> Normalize:
     """One scale symmetric about 0 that reaches the largest modulus in all the matrices."""
     largest = _largest(matrices)
-    return FuncNorm((_signed_root, _signed_square), vmin=-largest, vmax=largest)
+    root_and_square = (
+        lambda values: np.sign(values) * np.sqrt(np.abs(values)),
+        lambda values: np.sign(values) * np.square(values),
+    )
+    return FuncNorm(root_and_square, vmin=-largest, vmax=largest)
 
 
 def _largest(matrices: tuple[Array, ...]) -> float:
