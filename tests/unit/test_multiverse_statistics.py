@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -13,9 +14,7 @@ from icl_contrastive.claims.criteria import Criterion, build_criterion
 from icl_contrastive.claims.evidence import Effect
 from icl_contrastive.multiverse.flips import (
     Flip,
-    Together,
     best_universes,
-    count_together,
     in_words,
     smallest_flips,
 )
@@ -27,6 +26,8 @@ from icl_contrastive.multiverse.inference import (
     signs,
     statistics,
 )
+from icl_contrastive.multiverse.judged import Judged
+from icl_contrastive.multiverse.space import Space, changes, universe_name
 from icl_contrastive.multiverse.variance import anova_kernel, interpolation, shares
 
 RUNS = 5
@@ -250,14 +251,17 @@ def test_a_claim_that_the_default_does_not_decide_turns_nowhere() -> None:
 
 
 def test_a_failed_training_decides_and_an_untested_claim_does_not() -> None:
-    assert count_together([*VERDICTS.values(), "not tested"]) == Together(tested=5, holds=2)
+    name, verdicts = universe_name({}), [*VERDICTS.values(), "not tested"]
+    rows = pd.DataFrame({"universe": name, "id": range(6), "verdict": verdicts})
+    together = Judged(Space({}), {name: {}}, {name: name}, rows).together()
+    assert together[["tested", "holds"]].to_numpy().tolist() == [[5, 2]]
 
 
 def test_the_best_universes_are_of_different_trainings() -> None:
-    together = {"default": 3, "b": 5, "a and c": 5, "c": 5, "failed": 0}
     trained = {"default": "1", "b": "1", "c": "2", "a and c": "2", "failed": "3"}
-    counts = {name: Together(9, holds) for name, holds in together.items()}
-    default = UNIVERSES["default"]
-    assert best_universes(counts, UNIVERSES, trained, default, 2) == ["b", "c"]
-    assert best_universes(counts, UNIVERSES, trained, default, 9) == ["b", "c", "failed"]
-    assert best_universes(counts, UNIVERSES, trained, default, 0) == []
+    holds = {"default": 3, "b": 5, "a and c": 5, "c": 5, "failed": 0}
+    differ = {name: len(changes(one, UNIVERSES["default"])) for name, one in UNIVERSES.items()}
+    together = pd.DataFrame({"trained": trained, "changes": differ, "holds": holds})
+    together = together.rename_axis("universe").reset_index()
+    for count, expected in ((2, ["b", "c"]), (9, ["b", "c", "failed"]), (0, [])):
+        assert list(best_universes(together, count)["universe"]) == expected

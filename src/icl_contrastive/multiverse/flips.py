@@ -1,7 +1,9 @@
-"""The fewest decisions that turn a verdict, and how many claims hold together."""
+"""The fewest decisions that turn a verdict, and where most claims hold together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+import pandas as pd
 
 from icl_contrastive.multiverse.judge import FAILED, HOLDS, UNTESTED
 from icl_contrastive.multiverse.space import Choices, Value, changes
@@ -40,38 +42,17 @@ def smallest_flips(
     return [flip for flip in turned if len(flip.changes) == least]
 
 
-class Together(NamedTuple):
-    """How many claims are decided in a universe, and how many of them hold."""
-
-    tested: int
-    holds: int
-
-
-def count_together(verdicts: Iterable[str]) -> Together:
-    """Of the verdicts of one universe; a training that failed decides against a claim."""
-    decided = [verdict for verdict in verdicts if verdict != UNTESTED]
-    return Together(len(decided), decided.count(HOLDS))
-
-
-def best_universes(
-    together: Mapping[str, Together],
-    universes: Mapping[str, Choices],
-    trained: Mapping[str, str],
-    default: Choices,
-    count: int,
-) -> list[str]:
+def best_universes(together: pd.DataFrame, count: int) -> pd.DataFrame:
     """The universes in which most claims hold, one for each training, at most so many.
 
     Of equal ones the one with the fewest changes from the default, then by name.
+
+    Args:
+        together: universe, trained, changes, holds.
+        count: of universes.
     """
-    order = sorted(
-        together,
-        key=lambda name: (-together[name].holds, len(changes(universes[name], default)), name),
-    )
-    found: dict[str, str] = {}
-    for name in order:
-        found.setdefault(trained[name], name)
-    return list(found.values())[:count]
+    order = together.sort_values(["holds", "changes", "universe"], ascending=[False, True, True])
+    return order.drop_duplicates("trained").head(count)
 
 
 def in_words(changed: Mapping[str, Value] | Sequence[tuple[str, Value]]) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from icl_contrastive.artifacts.files import load_table
-from icl_contrastive.multiverse.judge import NUMBERS
-from icl_contrastive.multiverse.space import Space, Value, universe_name
+from icl_contrastive.multiverse.judge import HOLDS, NUMBERS, UNTESTED
+from icl_contrastive.multiverse.space import Space, Value, changes, universe_name
 
 
 @dataclass(frozen=True)
@@ -55,3 +55,14 @@ class Judged:
         """Of each universe (rows) on each claim (columns), both in their order."""
         grid = self.rows.pivot(index="universe", columns="id", values="verdict")
         return grid.loc[self.rows["universe"].unique(), self.rows["id"].unique()]
+
+    def together(self) -> pd.DataFrame:
+        """universe, trained, changes from the default one; how many claims are tested, and hold.
+
+        A training that failed decides against a claim.
+        """
+        grid, default = self.verdicts(), self.universes[self.default]
+        differ = [len(changes(self.universes[name], default)) for name in grid.index]
+        counts = {"tested": (grid != UNTESTED).sum(axis=1), "holds": (grid == HOLDS).sum(axis=1)}
+        about = {"trained": grid.index.map(self.trained), "changes": differ}
+        return pd.DataFrame(about | counts, index=grid.index).reset_index()
