@@ -38,10 +38,8 @@ def descents(
         yield scheme, descend(problem, variant, scheme, epochs, followed=followed)
     if variant.starts_elsewhere:
         start = Variant.initial_weight(variant, problem)
-        yield (
-            "full_batch_from_eq12",
-            descend(problem, variant, "full_batch", 1, start=start, followed=followed),
-        )
+        one_step = descend(problem, variant, "full_batch", 1, start=start, followed=followed)
+        yield "full_batch_from_eq12", one_step
 
 
 def full_width_problem(layer: Layer, tokens: torch.Tensor, variant: Variant) -> DualProblem:

@@ -1,12 +1,12 @@
 """What is measured of each head: the equivalence, and the random features that it needs."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from icl_contrastive.kernel_dual import Equivalence, check_equivalence
+from icl_contrastive.kernel_dual import check_equivalence
 from icl_contrastive.networks.layers import Layers
 from icl_contrastive.requirements import required_features
 
@@ -30,8 +30,13 @@ def measure_layer(
 ) -> Iterator[dict[str, Any]]:
     """A row of the table ``heads`` for each head of a layer."""
     judged = judged_inputs(layers)
-    found = [_equivalence(layers, layer, prompt) for prompt in judged]
-    weights = [_weights(layers, layer, prompt) for prompt in judged]
+    mask: Literal["causal"] | None = "causal" if layers.causal else None
+    found, weights = [], []
+    for prompt in judged:
+        tokens = np.flatnonzero(layers.prompt == prompt)
+        q, k, v = _parts(layers, layer, tokens)
+        found.append(check_equivalence(q, k, v, mask=mask, scale=layers.scale, epochs=1))
+        weights.append(_weights(q, k, layers.attends(tokens), layers.scale))
     needed = _features(layers, layer, tolerance, seed)
     for head in range(layers.queries.shape[1]):
         errors = np.concatenate([one.one_step_error[head] for one in found])
@@ -52,19 +57,10 @@ def measure_layer(
         }
 
 
-def _equivalence(layers: Layers, layer: int, prompt: int) -> Equivalence:
-    tokens = np.flatnonzero(layers.prompt == prompt)
-    q, k, v = _parts(layers, layer, tokens)
-    mask = "causal" if layers.causal else None
-    return check_equivalence(q, k, v, mask=mask, scale=layers.scale, epochs=1)
-
-
-def _weights(layers: Layers, layer: int, prompt: int) -> tuple[Array, Array]:
+def _weights(queries: Array, keys: Array, attends: Array, scale: float) -> tuple[Array, Array]:
     """Attention weights, (heads, n, n), and which of them there are, (n, n)."""
-    tokens = np.flatnonzero(layers.prompt == prompt)
-    q, k, _ = (one.astype(np.float64) for one in _parts(layers, layer, tokens))
-    attends = layers.attends(tokens)
-    scores = np.where(attends, layers.scale * q @ k.swapaxes(-1, -2), -np.inf)
+    q, k = queries.astype(np.float64), keys.astype(np.float64)
+    scores = np.where(attends, scale * q @ k.swapaxes(-1, -2), -np.inf)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     return weights / weights.sum(-1, keepdims=True), attends
 

@@ -46,7 +46,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 sizes = Curves.of(curve, samples).crossings(targets)
                 row: dict[str, Any] = {"setting": setting, "matrix": matrix, "error": error}
                 row |= {"family": name[0], "projection": name[1]}
-                family = family_of(name)
+                law = {"projection": None if name[1] == "none" else name[1]}
+                family = load_family({"family": name[0]} | law)
                 swept = inside["d_r"].to_numpy()
                 row |= requirement(sizes, swept, features["d_r"], family.multiple)
                 if row["d_r"] is not None:
@@ -61,14 +62,12 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
 
 def errors_by_size(table: pd.DataFrame, error: str) -> dict[Name, dict[int, Array]]:
     """By family and d_r, the errors of all repeats."""
-    errors: dict[Name, dict[int, list[float]]] = {}
-    columns = table[["family", "projection", "d_r", error]]
-    for family, projection, d_r, value in columns.itertuples(index=False):
-        errors.setdefault((family, projection), {}).setdefault(d_r, []).append(value)
-    return {
-        name: {d_r: np.array(values) for d_r, values in curve.items()}
-        for name, curve in errors.items()
-    }
+    errors: dict[Name, dict[int, Array]] = {}
+    for (family, projection), rows in table.groupby(["family", "projection"], sort=False):
+        sizes = rows["d_r"].unique()
+        of_sizes = {d_r: rows.loc[rows["d_r"] == d_r, error].to_numpy() for d_r in sizes}
+        errors[str(family), str(projection)] = of_sizes
+    return errors
 
 
 def samples_of_repeats(
@@ -119,11 +118,6 @@ def requirement(
         size = found[needed]
         found[key] = None if size is None else d_r / float(size)
     return found
-
-
-def family_of(name: Name) -> Family:
-    """The family that a row of the sweep names."""
-    return load_family({"family": name[0], "projection": None if name[1] == "none" else name[1]})
 
 
 def operations(family: Family, d: int, d_r: int, tokens: int) -> tuple[int, int]:

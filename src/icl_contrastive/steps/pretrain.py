@@ -26,11 +26,14 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     The inputs are the prompts and, to go on from, what this step wrote after fewer epochs.
     """
     check_origin(config, *arguments.inputs)
-    if arguments.device == "cuda" and not _has_gpu():
-        raise StepError(
-            "execution.device: 'cuda' needs a GPU that torch can use, and this machine has none; "
-            "set it to cpu, or to auto, which takes a GPU where there is one"
-        )
+    if arguments.device == "cuda":
+        import torch  # a job on the CPU does without
+
+        if not torch.cuda.is_available():
+            raise StepError(
+                "execution.device: 'cuda' needs a GPU that torch can use, and this machine has "
+                "none; set it to cpu, or to auto, which takes a GPU where there is one"
+            )
     (data, sampled_by), *earlier = map(load_tensors, arguments.inputs)
     trained = [(made_by["epochs"], tensors) for tensors, made_by in earlier]
 
@@ -79,12 +82,6 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         config | {"device": arguments.device},
         origin(arguments.code),
     )
-
-
-def _has_gpu() -> bool:
-    import torch  # a job on the CPU does without
-
-    return torch.cuda.is_available()
 
 
 if __name__ == "__main__":
