@@ -8,7 +8,6 @@ import numpy as np
 
 from icl_contrastive.training.layout import (
     Array,
-    Kernel,
     Stacks,
     build_kernel,
     build_mix,
@@ -43,15 +42,16 @@ class FusedRuns:
             for run in range(len(weights["W_Q"]))
         ]
         self._gradients = [Stacks(*map(np.zeros_like, stacks)) for stacks in self._stacks]
-        self._kernels = self._build_kernels(features)
+        self.redraw(features)
         self._mix = build_mix(mixing, self._dtype)
         self._work = [
             build_workspace(stacks, kernel, self._mix, d_y, normalization)
             for stacks, kernel in zip(self._stacks, self._kernels, strict=True)
         ]
 
-    def _build_kernels(self, features: dict[str, Array] | None) -> list[Kernel]:
-        return [
+    def redraw(self, features: dict[str, Array] | None) -> None:
+        """Go on with other features, arrays of the same shapes."""
+        self._kernels = [
             build_kernel(
                 None if features is None else (features["omega"][run], features["log_weight"][run]),
                 self._d,
@@ -59,10 +59,6 @@ class FusedRuns:
             )
             for run in range(len(self._stacks))
         ]
-
-    def redraw(self, features: dict[str, Array]) -> None:
-        """Go on with other features, arrays of the same shapes."""
-        self._kernels = self._build_kernels(features)
 
     def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int = 1) -> Array:
         """A step per batch: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
