@@ -27,7 +27,6 @@ Curves are held against the labels' variance; the others count prompts, or corre
 
 NUMBERS = ("ours", "interval_low", "interval_high", "p_value")
 
-
 Failures = Mapping[tuple[str, str, str], str]
 """Why a table lacks the rows of a setting, and perhaps of a variant in it."""
 

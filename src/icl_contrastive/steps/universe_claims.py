@@ -123,23 +123,21 @@ class Readings:
         self.failures = {("pretraining", *cell): why for cell, why in universe.failed.items()}
         self._config = config["claims"]
         self._curves = universe.curves(epochs)
-        self._predictions = self._of_settings(universe, "controls", config, epochs)
-        self._errors = self._of_settings(universe, "attention_errors", config, epochs)
 
-    def _of_settings(
-        self, universe: Universe, table: str, config: Mapping[str, Any], epochs: Mapping[str, int]
-    ) -> list[Any]:
-        """What the table is made of; of a setting without, the reason is noted."""
-        made = []
-        for job in config[table]:
-            setting = job["setting"]
-            try:
-                if why := universe.failed.get((setting, job["variant"])):
-                    raise ArithmeticError(why)
-                made.append(getattr(universe, table)(job, epochs[setting]))
-            except ArithmeticError as error:
-                self.failures[table, setting, ""] = str(error)
-        return made
+        def of_settings(table: str) -> list[Any]:
+            """What the table is made of; of a setting without, the reason is noted."""
+            made = []
+            for job in config[table]:
+                setting = job["setting"]
+                try:
+                    if why := universe.failed.get((setting, job["variant"])):
+                        raise ArithmeticError(why)
+                    made.append(getattr(universe, table)(job, epochs[setting]))
+                except ArithmeticError as error:
+                    self.failures[table, setting, ""] = str(error)
+            return made
+
+        self._predictions, self._errors = map(of_settings, ("controls", "attention_errors"))
 
     @cache  # noqa: B019
     def evidence(self, reading: Reading, average: str) -> UniverseEvidence:
