@@ -1,4 +1,4 @@
-"""What share of each head's output comes from the token itself, and how much weight a single token gets.
+"""What share of each head's output comes from the token itself, and how much weight one token gets.
 
 Config: empty. Tables: ``heads``.
 """
