@@ -10,31 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from icl_contrastive.claims.evidence import Effect, Scale
-from icl_contrastive.claims.measures.curves import area, epochs, final_error, speed
-from icl_contrastive.claims.measures.descents import (
-    cosine_gain,
-    deviation,
-    identity_error,
-    negative_weights,
-    pair_gap,
-)
-from icl_contrastive.claims.measures.estimates import (
-    bias_share,
-    entries_near,
-    error_over_uniform,
-    error_rate,
-    larger_entries,
-    projection_error,
-)
-from icl_contrastive.claims.measures.predictions import (
-    LAYER,
-    error_ratio,
-    place_of_quoted_error,
-    unexplained,
-    unexplained_ratio,
-    use_of_demonstrations,
-    zero_shot,
-)
+from icl_contrastive.claims.measures import curves, descents, estimates, predictions
+from icl_contrastive.claims.measures.predictions import LAYER
 
 __all__ = ["LAYER", "MEASURES", "Measure"]
 
@@ -56,93 +33,97 @@ class Measure:
 
 MEASURES: dict[str, Measure] = {
     "identity_error": Measure(
-        identity_error,
+        descents.identity_error,
         "largest relative error in float64 ({of}; {scheme}), all runs and prompts",
     ),
     "deviation": Measure(
-        deviation,
+        descents.deviation,
         "relative deviation ({of}; {scheme}), median over prompts, geometric mean over runs",
     ),
     "cosine_gain": Measure(
-        cosine_gain, "rise of the mean cosine from the first to the last step", "number"
+        descents.cosine_gain, "rise of the mean cosine from the first to the last step", "number"
     ),
     "pair_gap": Measure(
-        pair_gap,
+        descents.pair_gap,
         "mean cosine of predictions and their own labels after the descent, less that of "
         "predictions and the other demonstrations' labels",
         "number",
     ),
     "negative_weights": Measure(
-        negative_weights,
+        descents.negative_weights,
         "share of the prompts in which some value has a negative weight ({of})",
         "number",
     ),
     "final_error": Measure(
-        final_error,
+        curves.final_error,
         "training error of the last {last:.0%} of epochs, {of}, over that of {base}{over}; errors "
         "below 0.1 % of Var(y) count as that",
     ),
     "area": Measure(
-        area,
+        curves.area,
         "area under the training curve, first {until:.0%} of epochs, {of}, over that of {base}",
     ),
     "epochs": Measure(
-        epochs,
+        curves.epochs,
         "epochs to an error of {to:.0%} of Var(y), {of}, over those of {base}",
     ),
     "speed": Measure(
-        speed,
+        curves.speed,
         "epochs to an error of {to:.0%} of Var(y), {of}, over those of {base}, which is the "
         "number; and the area under the curve likewise{over}",
     ),
     "error_rate": Measure(
-        error_rate,
+        estimates.error_rate,
         "slope of log {error} of the {matrix} against log d_r, mean over prompts",
         "number",
     ),
     "error_over_uniform": Measure(
-        error_over_uniform,
+        estimates.error_over_uniform,
         "mean squared error of the {matrix} at the largest d_r, over that of uniform attention",
     ),
     "entries_near": Measure(
-        entries_near,
+        estimates.entries_near,
         "share of the entries of the {matrix} that are nearer to the exact ones than those of "
         "uniform attention, at the layers' d_r",
         "number",
     ),
     "larger_entries": Measure(
-        larger_entries,
+        estimates.larger_entries,
         "absolute error of the median entry among the largest tenth of a token's {matrix}, over "
         "that of the median among the rest, at the layers' d_r",
     ),
     "bias_share": Measure(
-        bias_share,
+        estimates.bias_share,
         "share of the {matrix}'s mean squared error that is bias, at the layers' d_r",
         "number",
     ),
     "projection_error": Measure(
-        projection_error,
+        estimates.projection_error,
         "squared error of the {matrix} with {projections} features, over that with {base} ones, at "
         "the layers' d_r",
     ),
-    "unexplained": Measure(unexplained, "squared error of the {predictor} over that of zero"),
+    "unexplained": Measure(
+        predictions.unexplained, "squared error of the {predictor} over that of zero"
+    ),
     "unexplained_ratio": Measure(
-        unexplained_ratio,
+        predictions.unexplained_ratio,
         "the layer's squared error over that of zero, over the same with {base}; shares below "
         "0.1 % count as that",
     ),
-    "error_ratio": Measure(error_ratio, "squared error of the {predictor} over that of the {base}"),
+    "error_ratio": Measure(
+        predictions.error_ratio, "squared error of the {predictor} over that of the {base}"
+    ),
     "use_of_demonstrations": Measure(
-        use_of_demonstrations,
+        predictions.use_of_demonstrations,
         "share of the prediction that comes from the demonstrations, which is the number; and the "
         "squared error with shuffled labels over that of the layer",
         "number",
     ),
     "zero_shot": Measure(
-        zero_shot, "correlation of W_0 φ(q) with the label, over the prompts", "number"
+        predictions.zero_shot, "correlation of W_0 φ(q) with the label, over the prompts", "number"
     ),
     "place_of_quoted_error": Measure(
-        place_of_quoted_error,
+        predictions.place_of_quoted_error,
         "share of our prompts with an error below that of {prediction:.4f} for {truth:.4f}",
         "number",
     ),
