@@ -37,32 +37,21 @@ wildcard_constraints:
     fresh="(fresh/)?",
 
 
+measured, compared = experiment.approximation_settings, experiment.family_settings
+controlled, trained_longer = experiment.control_settings, experiment.long_settings
+
 # The parts that tables are put together from.
 parts = {
     "equivalence": expand("results/equivalence/{cell}.csv", cell=experiment.cells),
-    "approximation": expand(
-        "results/approximation/{setting}.csv", setting=experiment.approximation_settings
-    ),
-    "matrices": expand(
-        "results/approximation/{setting}_matrices.csv", setting=experiment.approximation_settings
-    ),
-    "attention_errors": expand(
-        "results/attention_errors/{setting}.csv", setting=experiment.approximation_settings
-    ),
-    "attention_bias": expand(
-        "results/attention_errors/{setting}_bias.csv", setting=experiment.approximation_settings
-    ),
-    "families": expand("results/families/{setting}.csv", setting=experiment.family_settings),
-    "family_closed_forms": expand(
-        "results/families/{setting}_closed_forms.csv", setting=experiment.family_settings
-    ),
-    "controls": expand("results/controls/{setting}.csv", setting=experiment.control_settings),
-    "solutions": expand(
-        "results/controls/{setting}_solutions.csv", setting=experiment.control_settings
-    ),
-    "training_length": expand(
-        "results/training_length/{setting}.csv", setting=experiment.long_settings
-    ),
+    "approximation": expand("results/approximation/{setting}.csv", setting=measured),
+    "matrices": expand("results/approximation/{setting}_matrices.csv", setting=measured),
+    "attention_errors": expand("results/attention_errors/{setting}.csv", setting=measured),
+    "attention_bias": expand("results/attention_errors/{setting}_bias.csv", setting=measured),
+    "families": expand("results/families/{setting}.csv", setting=compared),
+    "family_closed_forms": expand("results/families/{setting}_closed_forms.csv", setting=compared),
+    "controls": expand("results/controls/{setting}.csv", setting=controlled),
+    "solutions": expand("results/controls/{setting}_solutions.csv", setting=controlled),
+    "training_length": expand("results/training_length/{setting}.csv", setting=trained_longer),
 }
 
 # What a run makes. Intermediates are listed too, so that a deleted one is made again.
@@ -70,7 +59,7 @@ artifacts = [
     *expand("results/data/{setting}.safetensors", setting=experiment.settings),
     *expand("results/pretrained/{cell}.safetensors", cell=experiment.cells),
     *expand("results/equivalence/{cell}.safetensors", cell=experiment.cells),
-    *expand("results/training_length/{setting}.safetensors", setting=experiment.long_settings),
+    *expand("results/training_length/{setting}.safetensors", setting=trained_longer),
     *(path for paths in parts.values() for path in paths),
     *expand("results/tables/{table}.csv", table=[*experiment.tables, "claims", "effects"]),
     *expand("results/figures/{figure}.{format}", figure=experiment.figures, format=["pdf", "png"]),
