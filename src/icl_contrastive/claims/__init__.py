@@ -54,25 +54,9 @@ OTHER_RUNS = ("confirm", "scaled", "before")
 section 3.1; and the first full run with unit norm, by the criteria that there were then."""
 
 COLUMNS = (
-    "id",
-    "statement",
-    "section",
-    "claim",
-    "kind",
-    "measure",
-    "criterion",
-    "paper",
-    "ours",
-    "interval_low",
-    "interval_high",
-    "p_value",
-    "p_corrected",
-    "p_opposite",
-    "verdict",
-    "where",
-    "note",
-    "changed",
-    "first_verdict",
+    *("id", "statement", "section", "claim", "kind", "measure", "criterion", "paper"),
+    *("ours", "interval_low", "interval_high", "p_value", "p_corrected", "p_opposite"),
+    *("verdict", "where", "note", "changed", "first_verdict"),
     *(f"{what}_{run}" for run in OTHER_RUNS for what in ("ours", "verdict")),
 )
 
