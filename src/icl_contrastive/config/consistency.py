@@ -9,7 +9,7 @@ from typing import Any
 from icl_contrastive.config import multiverse
 from icl_contrastive.config.experiment import Experiment
 from icl_contrastive.config.figure_files import FIGURES
-from icl_contrastive.config.references import check_cell, check_limit, check_setting
+from icl_contrastive.config.references import check_cell, check_limit, check_model, check_setting
 from icl_contrastive.config.roles import (
     ESTIMATED,
     EXACT,
@@ -17,12 +17,12 @@ from icl_contrastive.config.roles import (
     PANELS,
     PLAIN,
     WITH_FEATURES,
+    Role,
     like,
 )
 from icl_contrastive.config.schema import as_list, listed, meant, one_of, show
 from icl_contrastive.features import FAMILIES, Family
 from icl_contrastive.plug_ins import plug_in_module
-from icl_contrastive.variants import build_variant
 
 _PERIODIC = re.compile(r"(.+)\1{19}$")
 """The end of a name that Snakemake takes for a rule that feeds itself, without end."""
@@ -107,13 +107,10 @@ def _variant(experiment: Experiment, entry: str) -> Iterator[str]:
             yield f"{key}.features: not allowed with attention: exact, which has no features"
         features = experiment.features(experiment.entries[entry][0].name)
         yield from _features(features, f"{key}.features.{{}}".format, trained=True)
+    there = experiment.settings
+    settings = [there[name] for name in values["settings"] if name in there]
     for variant in experiment.entries[entry]:
-        try:
-            built = build_variant(variant.model)
-            for setting in filter(experiment.settings.__contains__, values["settings"]):
-                built.check(experiment.settings[setting]["demonstrations"])
-        except ValueError as error:
-            yield f"{key}.{error}"
+        yield from check_model(key, variant.model, settings)
 
 
 def _features(
@@ -153,14 +150,18 @@ def _features(
         )
 
 
+def _section(experiment: Experiment, name: str, role: Role) -> Iterator[str]:
+    """The section's variant must be there, of the kind that its role needs, in all its settings."""
+    section = experiment.config[name]
+    for setting in section["settings"]:
+        yield from check_setting(experiment, f"{name}.settings", setting)
+        yield from check_cell(experiment, f"{name}.variant", setting, section["variant"], role)
+
+
 def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]:
     """The figures in ``measured`` read the tables that the section ``approximation`` makes."""
     values = experiment.config["approximation"]
-    for setting in values["settings"]:
-        yield from check_setting(experiment, "approximation.settings", setting)
-        yield from check_cell(
-            experiment, "approximation.variant", setting, values["variant"], ESTIMATED
-        )
+    yield from _section(experiment, "approximation", ESTIMATED)
     if values["variant"] in experiment.variants:
         family = experiment.features(values["variant"])["family"]
         if family in FAMILIES and not FAMILIES[family].projections:
@@ -248,9 +249,7 @@ def _measured(experiment: Experiment, figure: str) -> Iterator[str]:
 
 def _controls(experiment: Experiment) -> Iterator[str]:
     values = experiment.config["controls"]
-    for setting in values["settings"]:
-        yield from check_setting(experiment, "controls.settings", setting)
-        yield from check_cell(experiment, "controls.variant", setting, values["variant"], PLAIN)
+    yield from _section(experiment, "controls", PLAIN)
     if "exact" in values:
         problems = [
             list(check_cell(experiment, "controls.exact", setting, values["exact"], EXACT))
@@ -262,10 +261,7 @@ def _controls(experiment: Experiment) -> Iterator[str]:
 
 def _training_length(experiment: Experiment) -> Iterator[str]:
     values = experiment.config["training_length"]
-    name = values["variant"]
-    for setting in values["settings"]:
-        yield from check_setting(experiment, "training_length.settings", setting)
-        yield from check_cell(experiment, "training_length.variant", setting, name, WITH_FEATURES)
+    yield from _section(experiment, "training_length", WITH_FEATURES)
     for setting, epochs in values["settings"].items():
         if min(values["checkpoints"]) > epochs:
             yield (

@@ -13,6 +13,7 @@ from typing import Any
 from icl_contrastive.config import jobs
 from icl_contrastive.config.ablations import list_ablations
 from icl_contrastive.config.experiment import Experiment
+from icl_contrastive.config.schema import as_list, leaves
 
 Job = Mapping[str, Any]
 """The slice of the config that a step gets."""
@@ -192,7 +193,13 @@ def size_problem(experiment: Experiment, memory_mb: float) -> str | None:
     name, largest = max(every_job(experiment), key=lambda one: one[1].data_mb)
     if largest.data_mb <= 2 * memory_mb:
         return None
-    key, number = max(_integers(experiment.config), key=lambda one: one[1])
+    integers = [
+        (key, one)
+        for key, value in leaves(experiment.config)
+        for one in as_list(value)
+        if isinstance(one, int) and key != "seed"
+    ]
+    key, number = max(integers, key=lambda one: one[1])
     return (
         f"{key}: {number} is not allowed; must be less, or another large number of the config: the "
         f"job {name!r} would take some {largest.data_mb / 1000:,.0f} GB of memory, and this "
@@ -210,16 +217,3 @@ def size_warning(experiment: Experiment, memory_mb: float) -> str | None:
         f"This config asks for some {days:,.1f} days of processor time, and for "
         f"{largest / 1000:,.1f} GB of memory for its largest job."
     )
-
-
-def _integers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
-    """The integers of a config by their key, but for the seed."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            if (key, name) != ("", "seed"):
-                yield from _integers(inner, f"{key}.{name}".removeprefix("."))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _integers(inner, key)
-    elif isinstance(value, int):
-        yield key, value

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from icl_contrastive.config.experiment import Cell, Experiment, NamedVariant, expand
-from icl_contrastive.config.references import check_setting
+from icl_contrastive.config.references import check_model, check_setting
 from icl_contrastive.config.schema import one_of, show
 from icl_contrastive.features import FAMILIES
 from icl_contrastive.multiverse.design import design
@@ -21,7 +21,6 @@ from icl_contrastive.multiverse.space import (
     read_initialization,
     universe_name,
 )
-from icl_contrastive.variants import build_variant
 
 OF_EVERY_VARIANT = ("model", "learning_rate", "settings", "features")
 
@@ -170,16 +169,9 @@ def _cells(experiment: Experiment) -> Iterator[str]:
                 yield f"{key}.{point}: no key of variants.{name}; must be {one_of(grid, point)}"
             if not unknown and setting in experiment.settings:
                 several = expand(name, {**entry, **points})
-                yield from _points(key, several, experiment.settings[setting])
+                for one in several:
+                    yield from check_model(key, one.model, [experiment.settings[setting]])
                 yield from _names(key, several, models)
-
-
-def _points(key: str, several: list[NamedVariant], setting: Mapping[str, Any]) -> Iterator[str]:
-    for one in several:
-        try:
-            build_variant(one.model).check(setting["demonstrations"])
-        except ValueError as error:
-            yield f"{key}.{error}"
 
 
 def _names(

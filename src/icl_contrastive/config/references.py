@@ -1,17 +1,32 @@
 """What a config may refer to: its settings, its variants, and things that it counts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from icl_contrastive.config.experiment import Experiment
 from icl_contrastive.config.roles import Role
 from icl_contrastive.config.schema import listed, meant, one_of
+from icl_contrastive.variants import build_variant
 
 
 def check_setting(experiment: Experiment, key: str, setting: str) -> Iterator[str]:
     """The setting must be there."""
     if setting not in experiment.settings:
         yield f"{key}: {setting!r} is not a setting; must be {one_of(experiment.settings, setting)}"
+
+
+def check_model(
+    key: str, model: Mapping[str, Any], settings: Iterable[Mapping[str, Any]]
+) -> Iterator[str]:
+    """The model must take its hyperparameters, and the prompts of the settings."""
+    try:
+        built = build_variant(model)
+        for setting in settings:
+            built.check(setting["demonstrations"])
+    except ValueError as error:
+        yield f"{key}.{error}"
 
 
 def check_cell(
@@ -53,15 +68,9 @@ def check_cell(
 
 def check_limit(experiment: Experiment, key: str, least: int, count_key: str) -> Iterator[str]:
     """The value, which starts at ``least``, must be one of as many as another key counts."""
-    value, count = _get(experiment, key), _get(experiment, count_key)
+    config: Any = experiment.config
+    value, count = (reduce(getitem, one.split("."), config) for one in (key, count_key))
     most = least + count - 1
     if value > most:
         allowed = f"an integer from {least} to {most} ({count_key} is {count})"
         yield f"{key}: {value} is not allowed; must be {allowed}"
-
-
-def _get(experiment: Experiment, key: str) -> Any:
-    value: Any = experiment.config
-    for part in key.split("."):
-        value = value[part]
-    return value

@@ -258,6 +258,15 @@ def meant(wrong: str, names: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys with the values that are no mappings."""
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from leaves(inner, f"{key}.{name}" if key else name)
+    else:
+        yield key, value
+
+
 def listed(values: Iterable[Any]) -> str:
     """The values with commas between them."""
     return ", ".join(str(value) for value in values)

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from icl_contrastive.config.schema import show
+from icl_contrastive.config.schema import leaves, show
 
 _ABSENT = "absent"
 _CLAIMS = "workflow/claims.yaml"
@@ -23,7 +23,7 @@ def subject(config: Mapping[str, Any], claims: Mapping[str, Any]) -> dict[str, A
 
 def differences(run: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
     """A text for each key in which two subjects differ: ``runs: 2 instead of 10``."""
-    here, there = (dict(_leaves(one)) for one in (run, reference))
+    here, there = (dict(leaves(one)) for one in (run, reference))
     other_claims = here.pop(_CLAIMS, None) != there.pop(_CLAIMS, None)
     return [
         f"{key}: {_told(here, key)} instead of {_told(there, key)}"
@@ -36,15 +36,6 @@ def one_key_a_line(run: Mapping[str, Any]) -> str:
     """A subject as JSON that is read, and compared, line by line."""
     lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in run.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys with the values that are no mappings."""
-    if isinstance(value, Mapping) and value:
-        for name, inner in value.items():
-            yield from _leaves(inner, f"{key}.{name}" if key else name)
-    else:
-        yield key, value
 
 
 def _told(leaves: Mapping[str, Any], key: str) -> str:
