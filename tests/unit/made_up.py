@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from icl_contrastive.claims.measures import LAYER
-from icl_contrastive.claims.measures.predictions import DEMONSTRATIONS, ZERO_SHOT
+from icl_contrastive.claims.measures.predictions import DEMONSTRATIONS, LAYER, ZERO_SHOT
 
 Array = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[Any]]

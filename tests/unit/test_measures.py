@@ -12,9 +12,9 @@ import pytest
 from icl_contrastive.claims import Evidence
 from icl_contrastive.claims.criteria import Settings, estimate
 from icl_contrastive.claims.evidence import KERNEL_LAYER, Array, NotTestableError
-from icl_contrastive.claims.measures import LAYER, MEASURES
+from icl_contrastive.claims.measures import MEASURES
 from icl_contrastive.claims.measures.curves import epochs_to_error
-from icl_contrastive.claims.measures.predictions import DEMONSTRATIONS, ZERO_SHOT
+from icl_contrastive.claims.measures.predictions import DEMONSTRATIONS, LAYER, ZERO_SHOT
 
 from .made_up import CONFIG, D_R, GRID, LAWS, PROMPTS, RUNS, as_text, index
 

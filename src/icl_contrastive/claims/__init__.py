@@ -21,14 +21,8 @@ from icl_contrastive.claims.criteria import (
     build_criterion,
     estimate,
 )
-from icl_contrastive.claims.evidence import (
-    KERNEL_LAYER,
-    Effect,
-    Evidence,
-    NotTestableError,
-    describe,
-)
-from icl_contrastive.claims.measures import LAYER, MEASURES
+from icl_contrastive.claims.evidence import Effect, Evidence, NotTestableError, describe
+from icl_contrastive.claims.measures import MEASURES
 from icl_contrastive.statistics import holm
 
 __all__ = [
@@ -100,15 +94,14 @@ class Claim:
     @property
     def measured(self) -> str:
         """What is measured, in words."""
-        defaults = {"base": KERNEL_LAYER, "predictor": LAYER}
-        if self.measure == "error_ratio":
-            defaults["base"] = LAYER
-        values = {key: _in_words(value) for key, value in (defaults | self.arguments).items()}
+        measure = MEASURES[self.measure]
+        bound = inspect.signature(measure.effects).bind(None, **self.arguments)
+        bound.apply_defaults()
+        values = {key: _in_words(value) for key, value in bound.arguments.items()}
         grids = {"trend": ", at the end of the grid's trend", "mean": ", mean of the grid"}
-        values["over"] = grids.get(self.arguments.get("over", ""), "")
-        setting = self.arguments.get("setting")
-        where = f"; {describe(setting)}" if setting else ""
-        return MEASURES[self.measure].text.format(**values) + where
+        values["over"] = grids.get(values.get("over") or "", "")
+        where = f"; {values['setting']}" if values.get("setting") else ""
+        return measure.text.format(**values) + where
 
 
 def _in_words(value: Any) -> Any:

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 
 from icl_contrastive.claims.evidence import Effect, Scale
 from icl_contrastive.claims.measures import curves, descents, estimates, predictions
-from icl_contrastive.claims.measures.predictions import LAYER
-
-__all__ = ["LAYER", "MEASURES", "Measure"]
 
 
 @dataclass(frozen=True)
