@@ -277,12 +277,7 @@ def _as_list(numbers: Any) -> Sequence[float]:
     return numbers if isinstance(numbers, list | tuple) else [numbers]
 
 
-def _at_most(number: float) -> Region:
-    return Region(high=number)
-
-
-def _at_least(number: float) -> Region:
-    return Region(low=number)
+_at_least, _at_most = Region, partial(Region, -math.inf)
 
 
 CRITERIA: dict[str, Callable[..., Criterion]] = {

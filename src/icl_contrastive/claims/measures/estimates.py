@@ -91,11 +91,10 @@ def projection_error(
         rows = _estimates(evidence, matrix, setting, projection=projection, d_r=evidence.d_r)
         return rows.groupby(["run", "prompt"])["mse"].mean()
 
-    effects = []
-    for one in projections:
-        logs = (errors(one) / errors(base)).apply(np.log).groupby("run").mean()
-        effects.append(Effect(one, np.exp(logs.to_numpy(np.float64)), "ratio"))
-    return effects
+    ratios = [(errors(one) / errors(base)).reset_index() for one in projections]
+    return [
+        _geometric(one, rows, rows["mse"]) for one, rows in zip(projections, ratios, strict=True)
+    ]
 
 
 def _estimates(evidence: Evidence, matrix: str, setting: Query, **where: object) -> pd.DataFrame:

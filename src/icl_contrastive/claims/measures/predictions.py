@@ -76,22 +76,14 @@ def use_of_demonstrations(evidence: Evidence, setting: Query) -> list[Effect]:
 def zero_shot(evidence: Evidence, setting: Query) -> list[Effect]:
     """Correlation of W_0 φ(q) with the label, and beside it that of the demonstrations' part."""
     return [
-        Effect("W_0", _correlation(_predictions(evidence, setting, ZERO_SHOT))),
-        Effect(
-            "demonstrations",
-            _correlation(_predictions(evidence, setting, DEMONSTRATIONS)),
-            role="beside",
-        ),
+        Effect("W_0", _correlation(evidence, setting, ZERO_SHOT)),
+        Effect("demonstrations", _correlation(evidence, setting, DEMONSTRATIONS), role="beside"),
     ]
 
 
-def _correlation(rows: pd.DataFrame) -> Array:
-    return np.array(
-        [
-            of_run["prediction"].corr(of_run["y_true"])
-            for _, of_run in rows.groupby("run", sort=True)
-        ]
-    )
+def _correlation(evidence: Evidence, setting: Query, predictor: str) -> Array:
+    runs = _predictions(evidence, setting, predictor).groupby("run", sort=True)
+    return np.array([rows["prediction"].corr(rows["y_true"]) for _, rows in runs])
 
 
 def place_of_quoted_error(
