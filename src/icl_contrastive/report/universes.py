@@ -93,17 +93,17 @@ def read_multiverse(folder: Path) -> Multiverse | None:
     universes, joint = tables["universes"], tables["multiverse_joint"]
     listed = universes.drop_duplicates("trained") if len(universes) > LISTED else universes
     chosen = joint[joint["fresh_holds"] != ""]
-    best = (chosen if len(chosen) else joint).iloc[0]
+    best = (chosen if len(chosen) else joint).to_dict("records")[0]
     return Multiverse(
         claims=_claims(tables, names),
         decisions=decisions,
         verdicts=verdicts,
         universes=[
             UniverseRow(
-                choices={name: str(row[name]) for name in decisions},
+                choices={name: row[name] for name in decisions},
                 verdicts=[verdicts.index(grid.loc[row["universe"], name]) for name in names],
                 holds=int((grid.loc[row["universe"], names] == "reproduced").sum()),
-                command=str(row["command"]),
+                command=row["command"],
             )
             for row in listed.to_dict("records")
         ],
@@ -111,29 +111,29 @@ def read_multiverse(folder: Path) -> Multiverse | None:
         total=len(universes),
         matters=_what_matters(tables["multiverse_decisions"]),
         most=(int(best["holds"]), int(best["tested"])),
-        best=_changes(universes, str(best["universe"])),
-        fresh=None if chosen.empty else (_count(best["fresh_holds"]), _count(best["hold_again"])),
+        best=_changes(universes, best["universe"]),
+        fresh=(
+            None
+            if chosen.empty
+            else (int(float(best["fresh_holds"])), int(float(best["hold_again"])))
+        ),
     )
 
 
 def _claims(tables: Mapping[str, pd.DataFrame], names: list[str]) -> list[ClaimAcross]:
-    tests = tables["multiverse_tests"].set_index("id")
-    flips = tables["multiverse_flips"]
-    found = []
-    for name in names:
-        row, turns = tests.loc[name], flips[flips["id"] == name]
-        p_joint = str(row["p_joint"])
-        found.append(
-            ClaimAcross(
-                id=name,
-                holds=int(str(row["holds"])),
-                universes=int(str(row["universes"])) - int(str(row["not_tested"])),
-                default=str(turns["default_verdict"].iloc[0]),
-                turns=[which for which in turns["which"] if which],
-                p_joint=number(float(p_joint)) if p_joint else "",
-            )
+    flips = dict(iter(tables["multiverse_flips"].groupby("id")))
+    return [
+        ClaimAcross(
+            id=row["id"],
+            holds=int(row["holds"]),
+            universes=int(row["universes"]) - int(row["not_tested"]),
+            default=flips[row["id"]]["default_verdict"].iloc[0],
+            turns=[which for which in flips[row["id"]]["which"] if which],
+            p_joint=number(float(row["p_joint"])) if row["p_joint"] else "",
         )
-    return found
+        for row in tables["multiverse_tests"].to_dict("records")
+        if row["id"] in names
+    ]
 
 
 def _what_matters(decisions: pd.DataFrame) -> tuple[str, float] | None:
@@ -150,7 +150,3 @@ def _changes(universes: pd.DataFrame, name: str) -> str:
     own = str(choices.iloc[0]).split("; ")
     other = [one for one in str(choices[name]).split("; ") if one not in own]
     return "; ".join(other) or "the default universe"
-
-
-def _count(field: object) -> int:
-    return int(float(str(field)))
