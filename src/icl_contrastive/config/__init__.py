@@ -9,17 +9,15 @@ from typing import Any
 
 from icl_contrastive.config.complete import complete
 from icl_contrastive.config.consistency import disagreements
-from icl_contrastive.config.experiment import Cell, Experiment, NamedVariant
+from icl_contrastive.config.experiment import Experiment
 from icl_contrastive.config.figure_files import FIGURES
 from icl_contrastive.config.files import check_file
 from icl_contrastive.config.schema import ConfigError, problems, with_defaults, without_nulls
 
 __all__ = [
     "FIGURES",
-    "Cell",
     "ConfigError",
     "Experiment",
-    "NamedVariant",
     "check_file",
     "read_experiment",
 ]

@@ -18,12 +18,11 @@ class CaptionNumbers:
             raise AttributeError(name)
         from icl_contrastive.report.captions import caption_numbers
 
-        vars(self).update(caption_numbers(*self._arguments))
-        try:
-            number: str = vars(self)[name]
-        except KeyError:
-            raise AttributeError(name) from None
-        return number
+        numbers = caption_numbers(*self._arguments)
+        vars(self).update(numbers)
+        if name not in numbers:
+            raise AttributeError(name)
+        return numbers[name]
 
     def __str__(self) -> str:
         return "as in the report"

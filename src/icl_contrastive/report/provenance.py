@@ -43,7 +43,6 @@ class Provenance:
     jobs: int
     versions: dict[str, str]
     config: str
-    seed: int
 
 
 def trace(
@@ -64,7 +63,6 @@ def trace(
         jobs=len(seconds),
         versions=versions([*LIBRARIES, *_OF_THE_PAGE]),
         config=yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=100),
-        seed=config["seed"],
     )
 
 
