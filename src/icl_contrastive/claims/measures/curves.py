@@ -34,14 +34,11 @@ def final_error(
     What is below ``FLOOR`` of the labels' variance counts as that.
     """
 
-    def ratio(curves: Array, others: Array, variance: Array) -> Array:
-        ours, theirs = (
-            np.maximum(one[:, -_share(one.shape[1], last) :].mean(1), FLOOR * variance)
-            for one in (curves, others)
-        )
-        return np.asarray(ours / theirs)
+    def error(curves: Array, variance: Array) -> Array:
+        means = curves[:, -_share(curves.shape[1], last) :].mean(1)
+        return np.asarray(np.maximum(means, FLOOR * variance))
 
-    return _compare(evidence, of, base, setting, ratio, over)
+    return _compare(evidence, of, base, setting, error, over)
 
 
 def area(
@@ -54,11 +51,10 @@ def area(
 ) -> list[Effect]:
     """Ratio of the areas under the training curves over the first epochs."""
 
-    def ratio(curves: Array, others: Array, _: Array) -> Array:
-        stop = _share(curves.shape[1], until)
-        return np.asarray(curves[:, :stop].mean(1) / others[:, :stop].mean(1))
+    def mean(curves: Array, _: Array) -> Array:
+        return np.asarray(curves[:, : _share(curves.shape[1], until)].mean(1))
 
-    return _compare(evidence, of, base, setting, ratio, over)
+    return _compare(evidence, of, base, setting, mean, over)
 
 
 def epochs(
@@ -74,14 +70,11 @@ def epochs(
     A curve that never gets there counts as one epoch more than there are.
     """
 
-    def ratio(curves: Array, others: Array, variance: Array) -> Array:
-        ours, theirs = (
-            np.array([epochs_to_error(*pair) for pair in zip(one, to * variance, strict=True)])
-            for one in (curves, others)
-        )
-        return np.asarray(ours / theirs)
+    def count(curves: Array, variance: Array) -> Array:
+        pairs = zip(curves, to * variance, strict=True)
+        return np.array([epochs_to_error(curve, error) for curve, error in pairs])
 
-    return _compare(evidence, of, base, setting, ratio, over)
+    return _compare(evidence, of, base, setting, count, over)
 
 
 def epochs_to_error(curve: Array, error: float) -> float:
@@ -122,10 +115,13 @@ def _compare(
     of: Query,
     base: Query,
     setting: Query,
-    ratio: Callable[[Array, Array, Array], Array],
+    number: Callable[[Array, Array], Array],
     over: Over | None,
 ) -> list[Effect]:
-    """The ratio of every variant asked for, and what is asked of them as a grid, first."""
+    """Ratios of every variant asked for to its base, and what is asked of a grid of them, first.
+
+    Of a ``number`` of every run, from its curve and the variance of its labels.
+    """
     name = evidence.setting(setting)
     models = evidence.models(of, name)
     if over is not None:
@@ -137,7 +133,8 @@ def _compare(
         curves, others = (_curves(evidence, name, one) for one in (model, other))
         if curves.shape != others.shape or len(curves) != len(variance):
             raise NotTestableError(f"{model.name} and {other.name} differ in runs or epochs")
-        effects.append(Effect(model.label, ratio(curves, others, variance), "ratio"))
+        ratios = number(curves, variance) / number(others, variance)
+        effects.append(Effect(model.label, ratios, "ratio"))
     if over is None:
         return effects
     return [of_grid(effects, over), *(replace(one, role="of the grid") for one in effects)]
