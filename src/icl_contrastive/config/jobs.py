@@ -41,27 +41,23 @@ def data(experiment: Experiment, setting: str) -> Job:
 
 def pretrain(experiment: Experiment, setting: str, variant: str) -> Job:
     """Of ``steps.pretrain``."""
+    epochs = experiment.settings[setting]["epochs"]
+    goes_on = (
+        setting in experiment.long_settings
+        and variant == experiment.config["training_length"]["variant"]
+    )
     return {
         **_layer(experiment, setting, variant),
         **_pick(experiment.config, "seed", "runs"),
         "learning_rate": experiment.variants[variant].learning_rate,
-        "epochs": experiment.settings[setting]["epochs"],
-        "checkpoints": _checkpoints(experiment, setting, variant),
+        "epochs": epochs,
+        "checkpoints": _until(experiment, epochs) if goes_on else [],
         **experiment.config["pretraining"],
     }
 
 
-def _checkpoints(experiment: Experiment, setting: str, variant: str) -> list[int]:
-    """The epochs after which a variant's weights are kept while it is pretrained."""
-    if (
-        setting not in experiment.long_settings
-        or variant != experiment.config["training_length"]["variant"]
-    ):
-        return []
-    return _until(experiment, experiment.settings[setting]["epochs"])
-
-
 def _until(experiment: Experiment, epochs: int) -> list[int]:
+    """The epochs, up to these, after which a variant's weights are kept while it is trained."""
     kept = experiment.config["training_length"]["checkpoints"]
     return sorted(epoch for epoch in kept if epoch <= epochs)
 
