@@ -197,21 +197,20 @@ def evaluate(
     """
     effects: dict[str, list[Effect]] = {}
     reasons: dict[str, str] = {}
-    for claim in claims:
-        try:
-            effects[claim.id] = _usable(
-                MEASURES[claim.measure].effects(evidence, **claim.arguments)
-            )
-        except NotTestableError as error:
-            reasons[claim.id] = str(error)
     tests: dict[str, PValues] = {}
     for claim in claims:
-        if claim.id in reasons or _main(effects[claim.id]).scale == "largest":
+        try:
+            found = _usable(MEASURES[claim.measure].effects(evidence, **claim.arguments))
+        except NotTestableError as error:
+            reasons[claim.id] = str(error)
             continue
-        if (units := min(len(effect.values) for effect in effects[claim.id])) < 2:
+        effects[claim.id] = found
+        if _main(found).scale == "largest":
+            continue
+        if (units := min(len(effect.values) for effect in found)) < 2:
             reasons[claim.id] = f"too few runs ({units}) for an interval around the number"
         else:
-            tests[claim.id] = claim.criterion.p_values(effects[claim.id], settings)
+            tests[claim.id] = claim.criterion.p_values(found, settings)
     corrected = _corrected(tests)
     beside = {name: other.set_index("id") for name, other in (others or {}).items()}
     rows = []

@@ -38,5 +38,5 @@ def one_key_a_line(run: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _told(leaves: Mapping[str, Any], key: str) -> str:
-    return show(leaves[key], limit=40) if key in leaves else _ABSENT
+def _told(values: Mapping[str, Any], key: str) -> str:
+    return show(values[key], limit=40) if key in values else _ABSENT
