@@ -51,16 +51,14 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
         "families": _families,
         "controls": _controls,
         "training_length": _training_length,
+        "ablations": _ablations,
+        "multiverse": multiverse.disagreements,
     }
     for name, disagreements_of in sections.items():
         if name in experiment.config:
             yield from disagreements_of(experiment)
         elif name in experiment.figures:
             yield f"{name}: missing; must be there for the figure {name}"
-    if "ablations" in experiment.config:
-        yield from _ablations(experiment)
-    if "multiverse" in experiment.config:
-        yield from multiverse.disagreements(experiment)
     for name, source in experiment.networks.items():
         yield from _network(f"networks.read.{name}", source)
 
