@@ -117,13 +117,9 @@ def run_step(
     except (StepError, ArtifactError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
     except (MemoryError, RuntimeError) as error:
-        if not _is_about_memory(error):
+        # Of memory torch tells in a RuntimeError, which may be about anything.
+        if isinstance(error, RuntimeError) and not NO_MEMORY.search(str(error)):
             raise
         sys.exit(f"error: out of memory ({error}); run fewer jobs at once or on a larger machine")
     except KeyboardInterrupt:
         sys.exit("error: interrupted")
-
-
-def _is_about_memory(error: Exception) -> bool:
-    """Whether memory ran out; torch says so in a RuntimeError, which may be about anything."""
-    return isinstance(error, MemoryError) or bool(NO_MEMORY.search(str(error)))

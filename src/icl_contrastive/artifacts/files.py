@@ -150,8 +150,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 def load_config(path: Path) -> dict[str, Any]:
     """The slice of the config alone; raises as ``load_tensors``, but looks at no tensor."""
     with _opened(path) as (_, stored):
-        config: dict[str, Any] = json.loads(stored)["config"]
-    return Contents(path, config)
+        return Contents(path, json.loads(stored)["config"])
 
 
 @contextmanager

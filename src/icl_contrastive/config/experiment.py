@@ -83,17 +83,14 @@ class Experiment:
     @property
     def approximation_variant(self) -> str:
         """The variant whose weights the estimated attention is measured with."""
-        variant: str = self.config["approximation"]["variant"]
-        return variant
+        return str(self.config["approximation"]["variant"])
 
     @property
     def layers_d_r(self) -> int:
         """The d_r of the layers whose estimated attention is measured, or else of all layers."""
         if self.approximation_settings:
-            d_r: int = self.features(self.approximation_variant)["d_r"]
-        else:
-            d_r = self.config["features"]["d_r"]
-        return d_r
+            return int(self.features(self.approximation_variant)["d_r"])
+        return int(self.config["features"]["d_r"])
 
     @property
     def approximation_settings(self) -> list[str]:
