@@ -6,21 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from icl_contrastive.config import multiverse
 from icl_contrastive.config.experiment import Experiment
 from icl_contrastive.config.figure_files import FIGURES
+from icl_contrastive.config.figure_rules import figure_disagreements
+from icl_contrastive.config.multiverse import disagreements as multiverse_disagreements
 from icl_contrastive.config.references import check_cell, check_limit, check_model, check_setting
 from icl_contrastive.config.roles import (
     ESTIMATED,
     EXACT,
-    OF_FIGURES,
-    PANELS,
     PLAIN,
     WITH_FEATURES,
     Role,
     like,
 )
-from icl_contrastive.config.schema import as_list, listed, meant, one_of, show
+from icl_contrastive.config.schema import listed, meant, one_of, show
 from icl_contrastive.features import FAMILIES, Family
 from icl_contrastive.plug_ins import plug_in_module
 
@@ -35,9 +34,7 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
     for entry in experiment.entries:
         yield from _variant(experiment, entry)
     yield from check_limit(experiment, "equivalence.prompts", 1, "test_prompts")
-    for figure in experiment.figures:
-        yield from _figure(experiment, figure)
-    yield from _diagrams(experiment)
+    yield from figure_disagreements(experiment)
     measured = [
         figure
         for figure in experiment.figures
@@ -52,7 +49,7 @@ def disagreements(experiment: Experiment) -> Iterator[str]:
         "controls": _controls,
         "training_length": _training_length,
         "ablations": _ablations,
-        "multiverse": multiverse.disagreements,
+        "multiverse": multiverse_disagreements,
     }
     for name, disagreements_of in sections.items():
         if name in experiment.config:
@@ -285,60 +282,3 @@ def _ablations(experiment: Experiment) -> Iterator[str]:
     setting, name = (experiment.config["ablations"][key] for key in ("setting", "variant"))
     yield from check_setting(experiment, "ablations.setting", setting)
     yield from check_cell(experiment, "ablations.variant", setting, name, WITH_FEATURES)
-
-
-def _figure(experiment: Experiment, name: str) -> Iterator[str]:
-    """What a figure's keys must agree on."""
-    key, figure = f"figures.{name}", experiment.figures[name]
-    if "setting" not in figure:
-        return  # it shows a whole table
-    setting = figure["setting"]
-    yield from check_setting(experiment, f"{key}.setting", setting)
-    if name == "figure_5":
-        for panel in ("regularized", "augmented", "negative"):
-            at = f"{key}.{panel}"
-            yield from check_cell(experiment, f"{at}.base", setting, figure[panel]["base"], PLAIN)
-            for place in figure[panel].keys() - {"base"}:
-                yield from _panel(experiment, f"{panel}.{place}", as_list(figure[panel][place]))
-    if "variant" in figure:
-        role = OF_FIGURES.get(name)
-        yield from check_cell(experiment, f"{key}.variant", setting, figure["variant"], role)
-    if name == "multitask":
-        yield from check_setting(experiment, f"{key}.base", figure["base"])
-        yield from check_cell(experiment, f"{key}.variant", figure["base"], figure["variant"])
-        for place, tasks in (("setting", "per_prompt"), ("base", "shared")):
-            fitting = [one for one, shape in experiment.settings.items() if shape["tasks"] == tasks]
-            if figure[place] in experiment.settings and figure[place] not in fitting:
-                yield (
-                    f"{key}.{place}: {figure[place]!r} is not allowed; must be a setting with "
-                    f"tasks: {tasks}, {one_of(fitting)}"
-                )
-    if "run" in figure:
-        yield from check_limit(experiment, f"{key}.run", 0, "runs")
-    if "prompt" in figure:
-        yield from check_limit(experiment, f"{key}.prompt", 0, "test_prompts")
-
-
-def _panel(experiment: Experiment, panel: str, names: list[str]) -> Iterator[str]:
-    """Each variant of a panel of figure_5 must be of its kind, and there once."""
-    key, setting = f"figures.figure_5.{panel}", experiment.figures["figure_5"]["setting"]
-    owners: dict[str, str] = {}
-    for name in names:
-        yield from check_cell(experiment, key, setting, name, PANELS[panel], grid=True)
-        for variant in experiment.named(name):
-            first = owners.setdefault(variant.name, name)
-            if first != name:
-                yield f"{key}: {variant.name!r} is there as {first!r} and as {name!r}; must be once"
-                break
-
-
-def _diagrams(experiment: Experiment) -> Iterator[str]:
-    """All diagrams show one prompt, from one table."""
-    shown = {name: experiment.figures[name] for name in experiment.diagrams}
-    for name, figure in shown.items():
-        first = next(iter(shown))
-        if figure != shown[first]:
-            yield (
-                f"figures.{name}: {show(figure)} is not allowed; must be as figures.{first}, "
-                "since both draw the matrices of one prompt"
-            )
