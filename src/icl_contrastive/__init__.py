@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from icl_contrastive.attention import exact_attention as exact_attention
     from icl_contrastive.attention import kernel_attention as kernel_attention
     from icl_contrastive.attention import layer_output as layer_output
-    from icl_contrastive.attention import predict as predict
     from icl_contrastive.attention import project as project
     from icl_contrastive.descent import descend as descend
     from icl_contrastive.dual import DualProblem as DualProblem
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from icl_contrastive.kernel_dual import check_equivalence as check_equivalence
     from icl_contrastive.kernel_dual import descend_softmax as descend_softmax
     from icl_contrastive.kernel_dual import softmax_problem as softmax_problem
+    from icl_contrastive.prediction import predict as predict
     from icl_contrastive.requirements import Requirements as Requirements
     from icl_contrastive.requirements import required_features as required_features
     from icl_contrastive.tasks import sample_prompts as sample_prompts
@@ -38,12 +38,13 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "analysis.estimates": "approximation_errors",
-    "attention": "Weights exact_attention kernel_attention layer_output predict project",
+    "attention": "Weights exact_attention kernel_attention layer_output project",
     "descent": "descend",
     "dual": "DualProblem dual_problem",
     "features": "Family Statistics build_family",
     "features.base": "ExponentialFeatures",
     "kernel_dual": "Equivalence SoftmaxProblem check_equivalence descend_softmax softmax_problem",
+    "prediction": "predict",
     "requirements": "Requirements required_features",
     "tasks": "sample_prompts",
     "training": "pretrain",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from icl_contrastive.features.base import FeatureMap
-    from icl_contrastive.variants.base import Mixing, Variant
+    from icl_contrastive.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -195,22 +195,6 @@ def read_out(
     attention = query_attention(projections, features)
     c = coefficients(mixing, attention, projections, features)  # (..., N + 1)
     return (c[..., None, :] @ projections.values).squeeze(-2)
-
-
-def predict(
-    weights: Weights, tokens: Tensor, variant: Variant, features: FeatureMap | None
-) -> Tensor:
-    """ĥ_{N+1} of the variant's layer (Eq. 2, 14–18), (..., n, d) → (..., d).
-
-    Without features the attention is the exact softmax. Raises ValueError if the weights have
-    other augmentations than the variant, or shapes do not fit (``check_shapes``).
-    """
-    check_shapes(weights, tokens)
-    for name, layers in (("g1", weights.g1), ("g2", weights.g2)):
-        there, asked = 0 if layers is None else layers.shape[-3], getattr(variant, name)
-        if there != asked:
-            raise ValueError(f"{name}: the variant has {asked} layers, the weights have {there}")
-    return read_out(weights, tokens, variant.mixing(tokens.shape[-2] - 1), features)
 
 
 def check_shapes(weights: Weights, tokens: Tensor) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from icl_contrastive.attention import Weights
     from icl_contrastive.features.base import FeatureMap
-    from icl_contrastive.variants.base import Mixing
+    from icl_contrastive.mixing import Mixing
 
 
 @dataclass(frozen=True)

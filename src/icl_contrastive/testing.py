@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from icl_contrastive.attention import Weights, kernel_attention, predict, project
+from icl_contrastive.attention import Weights, kernel_attention, project
 from icl_contrastive.descent import descend
 from icl_contrastive.dual import dual_problem
 from icl_contrastive.features.family import Array, Family, Statistics
+from icl_contrastive.prediction import predict
 from icl_contrastive.variants import build_variant
 from icl_contrastive.variants.base import Variant
 

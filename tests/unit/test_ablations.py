@@ -15,13 +15,13 @@ import yaml
 
 from icl_contrastive.artifacts.files import load_table, load_tensors, save_table
 from icl_contrastive.artifacts.tables import read_table
-from icl_contrastive.attention import predict
 from icl_contrastive.command import Config
 from icl_contrastive.config import ConfigError, Experiment, jobs, read_experiment
 from icl_contrastive.config.ablations import DECISIONS, ablation_paths, list_ablations
 from icl_contrastive.figures import ablations as figure
 from icl_contrastive.figures import style
 from icl_contrastive.figures.command import main
+from icl_contrastive.prediction import predict
 from icl_contrastive.steps import ablation as ablation_step
 from icl_contrastive.steps import data as data_step
 from icl_contrastive.steps import pretrain as pretrain_step

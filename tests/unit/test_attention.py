@@ -30,7 +30,6 @@ from icl_contrastive.attention import (
     layer_output,
     neighbor_ranks,
     normalize,
-    predict,
     project,
     query_attention,
     query_ranks,
@@ -41,8 +40,9 @@ from icl_contrastive.descent import descend
 from icl_contrastive.dual import dual_problem
 from icl_contrastive.features.base import PAIR_BLOCK, ExponentialFeatures
 from icl_contrastive.features.trigonometric import TrigonometricFeatures
+from icl_contrastive.mixing import Mixing
+from icl_contrastive.prediction import predict
 from icl_contrastive.variants import build_variant
-from icl_contrastive.variants.base import Mixing
 
 from . import naive
 from .cases import Case, cases, make_case

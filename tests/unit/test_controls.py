@@ -19,9 +19,9 @@ from icl_contrastive.analysis.controls import (
 )
 from icl_contrastive.artifacts.files import load_table, save_tensors
 from icl_contrastive.artifacts.tables import read_table
-from icl_contrastive.attention import predict
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.limits import FULL_WIDTH_PROMPTS
+from icl_contrastive.prediction import predict
 from icl_contrastive.steps import controls
 from icl_contrastive.steps import data as data_step
 from icl_contrastive.streams import stream

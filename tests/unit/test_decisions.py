@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from icl_contrastive.artifacts.files import load_tensors
-from icl_contrastive.attention import Weights, predict
+from icl_contrastive.attention import Weights
 from icl_contrastive.choices import Init, Normalization
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.features.positive import Positive
+from icl_contrastive.prediction import predict
 from icl_contrastive.steps import data as data_step
 from icl_contrastive.steps import pretrain as pretrain_step
 from icl_contrastive.steps.layer import load_layer, load_test_prompts

@@ -17,14 +17,15 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from icl_contrastive.attention import Weights, predict, project
+from icl_contrastive.attention import Weights, project
 from icl_contrastive.choices import Normalization
 from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
 from icl_contrastive.dual import DualProblem, dual_problem, join, softmax_coordinates
 from icl_contrastive.features.base import ExponentialFeatures, FeatureMap
 from icl_contrastive.kernel_dual import descend_softmax, softmax_problem
+from icl_contrastive.mixing import Mixing
+from icl_contrastive.prediction import predict
 from icl_contrastive.variants import Variant, build_variant
-from icl_contrastive.variants.base import Mixing
 
 from . import naive
 from .cases import EXACT_MODELS, MODELS, NORMALIZATIONS, Case, cases, make_case, relative

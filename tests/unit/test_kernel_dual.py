@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icl_contrastive import check_equivalence
-from icl_contrastive.attention import exact_attention, predict, project
+from icl_contrastive.attention import exact_attention, project
 from icl_contrastive.descent import SCHEMES, Scheme, descend
 from icl_contrastive.dual import dual_problem
 from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.kernel_dual import SoftmaxProblem, descend_softmax, softmax_problem
+from icl_contrastive.prediction import predict
 
 from .cases import make_case, relative
 

@@ -10,12 +10,13 @@ import torch
 import yaml
 
 from icl_contrastive import variants
-from icl_contrastive.attention import Weights, predict
+from icl_contrastive.attention import Weights
 from icl_contrastive.claims import read_claims
 from icl_contrastive.config import ConfigError, jobs, read_experiment
 from icl_contrastive.descent import descend
 from icl_contrastive.dual import dual_problem
 from icl_contrastive.features.base import ExponentialFeatures
+from icl_contrastive.prediction import predict
 from icl_contrastive.variants import Variant
 
 from .processes import python

@@ -19,7 +19,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import gelu
 
-from icl_contrastive.attention import Weights, predict, project
+from icl_contrastive.attention import Weights, project
 from icl_contrastive.choices import Normalization
 from icl_contrastive.features import Family, Statistics
 from icl_contrastive.features.base import ExponentialFeatures
@@ -27,6 +27,8 @@ from icl_contrastive.features.hyperbolic import Hyperbolic
 from icl_contrastive.features.oprf import OPRF
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.features.sderf import SDERF
+from icl_contrastive.mixing import Mixing
+from icl_contrastive.prediction import predict
 from icl_contrastive.streams import stream
 from icl_contrastive.tasks import Prompts, sample_prompts, sample_task
 from icl_contrastive.training import (
@@ -39,7 +41,6 @@ from icl_contrastive.training import (
 from icl_contrastive.training.batched import BatchedRuns
 from icl_contrastive.training.fused import FusedRuns
 from icl_contrastive.variants import build_variant
-from icl_contrastive.variants.base import Mixing
 
 from .cases import EXACT_MODELS, MODELS, NORMALIZATIONS, relative
 from .processes import python

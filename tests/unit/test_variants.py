@@ -10,9 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icl_contrastive.attention import coefficients, predict, project, query_attention
+from icl_contrastive.attention import coefficients, project, query_attention
+from icl_contrastive.mixing import Mixing
+from icl_contrastive.prediction import predict
 from icl_contrastive.variants import build_variant
-from icl_contrastive.variants.base import Mixing
 
 from . import naive
 from .cases import EXACT_MODELS, MODELS, Case, cases, make_case, relative

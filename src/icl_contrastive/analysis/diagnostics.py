@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
-from icl_contrastive.attention import Projections, Weights, predict, project, query_attention
+from icl_contrastive.attention import Projections, Weights, project, query_attention
 from icl_contrastive.features import Family
 from icl_contrastive.features.base import FeatureMap
+from icl_contrastive.prediction import predict
 from icl_contrastive.variants import Variant
 
 

@@ -19,9 +19,10 @@ from icl_contrastive.analysis.controls import (
 )
 from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.attention import Layer, Weights, predict, project
+from icl_contrastive.attention import Layer, Weights, project
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import Statistics, build_family
+from icl_contrastive.prediction import predict
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 from icl_contrastive.tasks import sample_task

@@ -7,10 +7,11 @@ import pandas as pd
 import torch
 
 from icl_contrastive.artifacts.files import save_table
-from icl_contrastive.attention import predict, project, query_attention
+from icl_contrastive.attention import project, query_attention
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.descent import descend
 from icl_contrastive.dual import dual_problem
+from icl_contrastive.prediction import predict
 from icl_contrastive.steps.layer import entries, load_layer, load_test_prompts
 from icl_contrastive.variants import build_variant
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from icl_contrastive.choices import Normalization
     from icl_contrastive.features import Family
-    from icl_contrastive.variants.base import Mixing
+    from icl_contrastive.mixing import Mixing
 
 Array = npt.NDArray[Any]
 

@@ -18,7 +18,7 @@ from icl_contrastive.training.step import evaluate, train_prompts
 
 if TYPE_CHECKING:
     from icl_contrastive.choices import Normalization
-    from icl_contrastive.variants.base import Mixing
+    from icl_contrastive.mixing import Mixing
 
 
 class FusedRuns:

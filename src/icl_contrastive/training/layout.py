@@ -16,7 +16,7 @@ from icl_contrastive.training.tiles import TILE
 
 if TYPE_CHECKING:
     from icl_contrastive.choices import Normalization
-    from icl_contrastive.variants.base import Mixing
+    from icl_contrastive.mixing import Mixing
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from icl_contrastive.variants.base import Mixing, Variant
+from icl_contrastive.mixing import Mixing
+from icl_contrastive.variants.base import Variant
 
 __all__ = ["Mixing", "Variant", "build_variant", "models", "variant_class"]
 

@@ -15,38 +15,12 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin, get_type_hints
 
-import numpy as np
-import numpy.typing as npt
+from icl_contrastive.mixing import Mixing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from icl_contrastive.dual import DualProblem
-
-Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Mixing:
-    """Coefficients of the values, from the attention weights a ∈ R^{N+1} at the query token.
-
-    c_j = gain_j a_j + offset_j + offset_by_rank[rank of a_j among all N + 1]
-          − Σ_{i ≤ N, i ≠ j} a_i repulsion_by_rank[rank of token j among i's others]
-
-    Ranks count from the lowest score; the second kind ranks the demonstrations j ≠ i by their
-    scores when h_i is the query. Ranks are constants of differentiation. A term that is None is
-    not there.
-    """
-
-    gain: Array  # (N + 1,)
-    offset: Array  # (N + 1,)
-    offset_by_rank: Array | None = None  # (N + 1,)
-    repulsion_by_rank: Array | None = None  # (N - 1,)
-
-    @classmethod
-    def identity(cls, n_demonstrations: int) -> Mixing:
-        """c = a."""
-        return cls(np.ones(n_demonstrations + 1), np.zeros(n_demonstrations + 1))
 
 
 @dataclass(frozen=True)

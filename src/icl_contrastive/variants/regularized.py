@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from icl_contrastive.variants.base import Mixing, Variant, in_words
+from icl_contrastive.mixing import Mixing
+from icl_contrastive.variants.base import Variant, in_words
 
 if TYPE_CHECKING:
     from torch import Tensor
