@@ -74,8 +74,9 @@ def serve(python: str) -> None:
     parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(f"{python}.socket")
+        listener.bind(f"{python}.unready")
         listener.listen()
+        os.rename(f"{python}.unready", f"{python}.socket")  # noqa: PTH104 - whoever sees it may ask
         listener.settimeout(10)
         while os.getppid() == parent:
             try:

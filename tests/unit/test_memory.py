@@ -31,7 +31,7 @@ tokens = normal(4, n, d)
 estimated_matrices(project(weights, tokens[0]), layer.features)
 variant = build_variant({"model": "regularized", "form": "eq14", "alpha": 0.01})
 (own,) = read(layer, tokens, variant)
-courses = compare(compressed_problem(layer, tokens, variant), variant, 1, [])
+courses = compare(compressed_problem(layer, tokens, variant), variant, 1)
 assert abs(courses["full_batch"]["prediction"] - own.output).max() < 1e-12
 # Its own peak: that of getrusage begins with what the process that started it has.
 print(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])

@@ -85,10 +85,10 @@ def compare(
     problem: DualProblem,
     variant: Variant,
     epochs: int,
-    others: Sequence[Read],
     followed: int | None = None,
+    restated: Read | None = None,
 ) -> Courses:
-    """By scheme, what the layer's outputs are compared with.
+    """By scheme, what the layer's outputs are compared with, its restated form's among it.
 
     That is ``prediction`` (prompts, d), and of a descent also ``path``, the label coordinate of
     ŷ_test, ``cosine`` and ``cosine_others``, of the first prompts: (followed prompts, steps + 1).
@@ -101,8 +101,8 @@ def compare(
             "cosine": descent.cosine.T.numpy(),
             "cosine_others": descent.cosine_others.T.numpy(),
         }
-    for other in others:
-        courses["restated"] = {"prediction": other.output}
+    if restated is not None:
+        courses["restated"] = {"prediction": restated.output}
     return courses
 
 
@@ -137,9 +137,9 @@ def kernel_deviations(
     problem = softmax_problem(queries[:, -1:], keys, values, attends, own)
     deviations: dict[str, np.ndarray] = {}
     for scheme in schemes(variant):
-        coefficients, prediction = descend_softmax(problem, scheme, epochs)
+        ended, prediction = descend_softmax(problem, scheme, epochs)
         course = {name: one[:prompts] for name, one in courses[scheme].items()}
         off = relative_error(prediction[:, 0].numpy(), course["prediction"])
-        turned = np.abs(course["cosine"][:, -1] - problem.cosine(coefficients)[:, 0].numpy())
+        turned = np.abs(course["cosine"][:, -1] - problem.cosine(ended)[:, 0].numpy())
         deviations[scheme] = np.maximum(off, turned)
     return deviations

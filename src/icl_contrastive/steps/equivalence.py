@@ -45,7 +45,7 @@ def in_float32(
         problems.append(compressed_problem(layer, tokens, variants[0]))
         reads.append(read(layer, tokens, *variants))
     own, *others = join_reads(reads)
-    courses = compare(join(problems), variants[0], config["epochs"], others)
+    courses = compare(join(problems), variants[0], config["epochs"], None, *others)
     found = []
     for run in range(config["runs"]):
         mine = slice(run * followed.stop, (run + 1) * followed.stop)
@@ -99,7 +99,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         y_true = targets[..., -1].numpy()
         (output, lowest), *others = read(layer, tokens, *variants)
         problem = compressed_problem(layer, tokens, variant)
-        courses = compare(problem, variant, epochs, others, FOLLOWED_PROMPTS)
+        courses = compare(problem, variant, epochs, FOLLOWED_PROMPTS, *others)
         for in_one_precision in (courses, courses32):
             check_descents(config, run, in_one_precision)
         if run == 0:
