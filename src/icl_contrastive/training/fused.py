@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from icl_contrastive.training.layout import (
     build_stacks,
     build_workspace,
 )
-from icl_contrastive.training.step import evaluate, train_prompts
+from icl_contrastive.training.step import visit_prompts
 
 if TYPE_CHECKING:
     from icl_contrastive.choices import Normalization
@@ -63,22 +63,22 @@ class FusedRuns:
     def train(self, tokens: Array, targets: Array, learning_rate: float, batch: int = 1) -> Array:
         """A step per batch: (R, prompts, n, d) and (R, prompts, d_y) → mean errors (R,)."""
         last = (tokens.shape[1] - 1) % batch + 1
-        rates = [self._dtype.type(learning_rate / count) for count in (batch, last)]
+        rates = (self._dtype.type(learning_rate / count) for count in (batch, last))
+        return self._visit(tokens, targets, batch, *rates)
+
+    def evaluate(self, tokens: Array, targets: Array) -> Array:
+        """Mean squared error over prompts, (R,)."""
+        return self._visit(tokens, targets, 0, *np.zeros(2, self._dtype))
+
+    def _visit(self, tokens: Array, targets: Array, *how: Any) -> Array:
         runs = zip(
             self._stacks, self._gradients, self._kernels, self._work, tokens, targets, strict=True
         )
         return np.array(
             [
-                train_prompts(stacks, gradients, kernel, self._mix, work, t, y, batch, *rates)
+                visit_prompts(stacks, gradients, kernel, self._mix, work, t, y, *how)
                 for stacks, gradients, kernel, work, t, y in runs
             ]
-        )
-
-    def evaluate(self, tokens: Array, targets: Array) -> Array:
-        """Mean squared error over prompts, (R,)."""
-        runs = zip(self._stacks, self._kernels, self._work, tokens, targets, strict=True)
-        return np.array(
-            [evaluate(stacks, kernel, self._mix, work, t, y) for stacks, kernel, work, t, y in runs]
         )
 
     @property

@@ -17,17 +17,24 @@ from icl_contrastive.training.simd import (
 
 @jit
 def forward_stack(
-    stack: Array, lanes: int, n: int, low: int, first: int, work: Workspace, x: Array, slope: Array
+    stack: Array,
+    lanes: int,
+    n: int,
+    count: int,
+    outputs: int,
+    work: Workspace,
+    x: Array,
+    slope: Array,
 ) -> None:
     """x[l] = GELU(stack[l] x[l − 1]), without GELU in the first layer, whose inputs are tokens.
 
-    From the token ``first`` on; of the last layer, only the coordinates from ``low`` on.
+    Of the n tokens the last ``count``; of the last layer, only the last ``outputs`` coordinates.
     """
     layers, d, rows = x.shape
-    start = first // lanes * lanes
+    start = (n - count) // lanes * lanes
     zero = splat(work.zero)
     for layer in range(layers):
-        lowest = low if layer == layers - 1 else 0
+        lowest = d - outputs if layer == layers - 1 else 0
         for o in range(lowest, d):
             for part in range(start, rows, lanes):
                 above = zero
@@ -54,7 +61,7 @@ def backward_stack(
     stack: Array,
     lanes: int,
     n: int,
-    low: int,
+    outputs: int,
     x: Array,
     slope: Array,
     work: Workspace,
@@ -63,14 +70,15 @@ def backward_stack(
 ) -> None:
     """Add ``rate`` times the gradient of every layer to ``into``, which may be the stack itself.
 
-    ``work.delta`` is the gradient at the output of the last layer, from coordinate ``low`` on.
+    ``work.delta`` is the gradient at the output of the last layer, in its last ``outputs``
+    coordinates.
     """
     layers, d, width = stack.shape
     rows = x.shape[2]
     delta, below = work.delta, work.below
     zero, step = splat(work.zero), splat(rate)
     for layer in range(layers - 1, -1, -1):
-        lowest = low if layer == layers - 1 else 0
+        lowest = d - outputs if layer == layers - 1 else 0
         inputs = work.tokens
         if layer > 0:
             inputs = work.inputs
@@ -99,11 +107,13 @@ def backward_stack(
 
 
 @jit
-def normalize(x: Array, lanes: int, first: int, work: Workspace, factor: Array, out: Array) -> None:
-    """out = the tokens' columns of x, normalized, and by what they were multiplied."""
+def normalize(
+    x: Array, lanes: int, n: int, count: int, work: Workspace, factor: Array, out: Array
+) -> None:
+    """out = columns of x, normalized, and by what: of the n tokens the last ``count``."""
     d, rows = out.shape
     zero = splat(work.zero)
-    for part in range(first // lanes * lanes, rows, lanes):
+    for part in range((n - count) // lanes * lanes, rows, lanes):
         by = splat(work.scale)
         if work.unit:
             squares = zero

@@ -109,12 +109,12 @@ def forward(
         for c in range(d):
             work.tokens[i, c] = tokens[i, c]
             work.tokens_t[c, i] = tokens[i, c]
-    first = 0 if mix.has_repulsion else n - 1
-    forward_stack(weights.key, lanes, n, 0, 0, work, work.key_x, work.key_slope)
-    forward_stack(weights.value, lanes, n, d - d_y, 0, work, work.value_x, work.value_slope)
-    forward_stack(weights.query, lanes, n, 0, first, work, work.query_x, work.key_slope)
-    normalize(work.key_x[-1], lanes, 0, work, work.key_factor, work.keys)
-    normalize(work.query_x[0], lanes, first, work, work.query_factor, work.queries)
+    asking = n if mix.has_repulsion else 1
+    forward_stack(weights.key, lanes, n, n, d, work, work.key_x, work.key_slope)
+    forward_stack(weights.value, lanes, n, n, d_y, work, work.value_x, work.value_slope)
+    forward_stack(weights.query, lanes, n, asking, d, work, work.query_x, work.key_slope)
+    normalize(work.key_x[-1], lanes, n, n, work, work.key_factor, work.keys)
+    normalize(work.query_x[0], lanes, n, asking, work, work.query_factor, work.queries)
     add_query(n, lanes, work)
     if mix.has_repulsion:
         own_negatives(n, kernel, mix, work)
@@ -166,7 +166,7 @@ def backward(
             grad = fma(slope, load(value, (last * d + row) * rows + part), grad)
             store(delta, row * rows + part, multiply(slope, load(work.coefficients, part)))
         store(work.grad_coefficients, part, grad)
-    backward_stack(weights.value, lanes, n, low, value, work.value_slope, work, into.value, rate)
+    backward_stack(weights.value, lanes, n, d_y, value, work.value_slope, work, into.value, rate)
 
     # through c = Mixing(a) and a = softmax(s)
     mean = work.zero
@@ -224,7 +224,7 @@ def backward(
             token = load(work.tokens, (n - 1) * width + part)
             place = o * width + part
             store(into.query, place, fma(slope, token, load(into.query, place)))
-    backward_stack(weights.key, lanes, n, 0, work.key_x, work.key_slope, work, into.key, rate)
+    backward_stack(weights.key, lanes, n, d, work.key_x, work.key_slope, work, into.key, rate)
 
 
 @jit
@@ -237,7 +237,7 @@ def take_step(weights: Array, lanes: int, gradient: Array, rate: Any) -> None:
 
 
 @jit
-def train_prompts(
+def visit_prompts(
     weights: Stacks,
     gradients: Stacks,
     kernel: Kernel,
@@ -252,33 +252,21 @@ def train_prompts(
     """An SGD step after every ``batch`` prompts; the mean of the squared errors met on the way.
 
     The rates are those of a step by the sum of a batch's gradients; the last batch may be smaller.
+    No step is taken if ``batch`` is 0: one function does both, as each takes seconds to compile.
     """
     squares, mode = 0.0, flush_subnormals()
     for p in range(tokens.shape[0]):
-        forward(tokens[p], weights, kernel, mix, targets.shape[1], work, True)
+        forward(tokens[p], weights, kernel, mix, targets.shape[1], work, batch > 0)
         squares += squared_error(targets[p], kernel.lanes, work)
         if batch == 1:
             backward(weights, kernel, mix, work, weights, -rate)
-            continue
-        backward(weights, kernel, mix, work, gradients, work.one)
-        last = p + 1 == tokens.shape[0]
-        if last or (p + 1) % batch == 0:
-            step = -last_rate if last else -rate
-            take_step(weights.query, kernel.lanes, gradients.query, step)
-            take_step(weights.key, kernel.lanes, gradients.key, step)
-            take_step(weights.value, kernel.lanes, gradients.value, step)
-    restore(mode)
-    return squares / tokens.shape[0]
-
-
-@jit
-def evaluate(
-    weights: Stacks, kernel: Kernel, mix: Mix, work: Workspace, tokens: Array, targets: Array
-) -> Any:
-    """Mean squared error over prompts."""
-    squares, mode = 0.0, flush_subnormals()
-    for p in range(tokens.shape[0]):
-        forward(tokens[p], weights, kernel, mix, targets.shape[1], work, False)
-        squares += squared_error(targets[p], kernel.lanes, work)
+        elif batch:
+            backward(weights, kernel, mix, work, gradients, work.one)
+            last = p + 1 == tokens.shape[0]
+            if last or (p + 1) % batch == 0:
+                step = -last_rate if last else -rate
+                take_step(weights.query, kernel.lanes, gradients.query, step)
+                take_step(weights.key, kernel.lanes, gradients.key, step)
+                take_step(weights.value, kernel.lanes, gradients.value, step)
     restore(mode)
     return squares / tokens.shape[0]
