@@ -57,6 +57,20 @@ class Layer(NamedTuple):
     features: FeatureMap | None
 
 
+class Reading(NamedTuple):
+    """What a layer comes to at the query token.
+
+    Attributes:
+        attention: a of all tokens, (..., N + 1).
+        coefficients: c of ``Mixing``, by which their values are summed, (..., N + 1).
+        output: ĥ_{N+1}, (..., d).
+    """
+
+    attention: Tensor
+    coefficients: Tensor
+    output: Tensor
+
+
 class Projections(NamedTuple):
     """Queries, keys and values of the tokens, each (..., n, d)."""
 
@@ -189,12 +203,12 @@ def coefficients(
 
 def read_out(
     weights: Weights, tokens: Tensor, mixing: Mixing, features: FeatureMap | None
-) -> Tensor:
-    """ĥ_{N+1} = Σ_i c_i g1(v_i) (Eq. 2, 14–18), (..., n, d) → (..., d)."""
+) -> Reading:
+    """ĥ_{N+1} = Σ_i c_i g1(v_i) (Eq. 2, 14–18), and what it comes from, for prompts (..., n, d)."""
     projections = project(weights, tokens)
     attention = query_attention(projections, features)
     c = coefficients(mixing, attention, projections, features)  # (..., N + 1)
-    return (c[..., None, :] @ projections.values).squeeze(-2)
+    return Reading(attention, c, (c[..., None, :] @ projections.values).squeeze(-2))
 
 
 def check_shapes(weights: Weights, tokens: Tensor) -> None:

@@ -27,4 +27,4 @@ def predict(
         there, asked = 0 if layers is None else layers.shape[-3], getattr(variant, name)
         if there != asked:
             raise ValueError(f"{name}: the variant has {asked} layers, the weights have {there}")
-    return read_out(weights, tokens, variant.mixing(tokens.shape[-2] - 1), features)
+    return read_out(weights, tokens, variant.mixing(tokens.shape[-2] - 1), features).output

@@ -12,7 +12,8 @@ PROGRAM = r"""
 import re
 from pathlib import Path
 import torch
-from icl_contrastive.analysis.equivalence import compare, compressed_problem, read
+from icl_contrastive.analysis.equivalence import compare, compressed_problem
+from icl_contrastive.analysis.reading import read
 from icl_contrastive.analysis.estimates import estimated_matrices
 from icl_contrastive.attention import Layer, Weights, project
 from icl_contrastive.features.base import ExponentialFeatures
@@ -30,9 +31,9 @@ layer = Layer(weights, ExponentialFeatures(normal(m, d), torch.zeros(m, dtype=to
 tokens = normal(4, n, d)
 estimated_matrices(project(weights, tokens[0]), layer.features)
 variant = build_variant({"model": "regularized", "form": "eq14", "alpha": 0.01})
-(own,) = read(layer, tokens, variant)
+own = read(layer, tokens, variant)
 courses = compare(compressed_problem(layer, tokens, variant), variant, 1)
-assert abs(courses["full_batch"]["prediction"] - own.output).max() < 1e-12
+assert abs(courses["full_batch"]["prediction"] - own.output.numpy()).max() < 1e-12
 # Its own peak: that of getrusage begins with what the process that started it has.
 print(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 """

@@ -408,6 +408,7 @@ def test_more_prompts_are_compared_than_followed(
 ) -> None:
     """Those that are not followed are compared in float64, at the end of their descent."""
     monkeypatch.setattr("icl_contrastive.limits.FOLLOWED_PROMPTS", 3)
+    monkeypatch.setattr("icl_contrastive.analysis.reading.FULL_WIDTH_PROMPTS", 2)
     monkeypatch.setattr("icl_contrastive.analysis.equivalence.FULL_WIDTH_PROMPTS", 2)
     monkeypatch.setattr("icl_contrastive.limits.FULL_WIDTH_PROMPTS", 2)
     run_here(

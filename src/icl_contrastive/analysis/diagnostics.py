@@ -3,16 +3,14 @@
 import numpy as np
 import torch
 
-from icl_contrastive.attention import Projections, Weights, project, query_attention
+from icl_contrastive.analysis.reading import read
+from icl_contrastive.attention import Layer, Projections, project
 from icl_contrastive.features import Family
-from icl_contrastive.features.base import FeatureMap
-from icl_contrastive.prediction import predict
 from icl_contrastive.variants import Variant
 
 
 def diagnose(
-    weights: Weights,
-    features: FeatureMap | None,
+    layer: Layer,
     variant: Variant,
     family: Family,
     d_r: int,
@@ -26,17 +24,19 @@ def diagnose(
     ``relative_deviation``, the median over prompts and keys of an estimated kernel entry's;
     ``weight_error``, the mean over prompts of Σ_i |a_i − a_i exact| / 2.
     """
-    projections = project(weights, tokens)
-    both = (features, None)
-    attention, exact = (query_attention(projections, phi) for phi in both)
-    outputs = (predict(weights, tokens, variant, phi)[..., -1] for phi in both)
-    errors = [np.abs((output - targets[..., -1]).numpy()) for output in outputs]
+    estimated, exact = (
+        read(one, tokens, variant) for one in (layer, layer._replace(features=None))
+    )
+    errors = [
+        float(np.median((one.output[:, -1] - targets[:, -1]).abs())) for one in (estimated, exact)
+    ]
+    projections = project(layer.weights, tokens)
     return {
-        "absolute_error": float(np.median(errors[0])),
-        "absolute_error_exact": float(np.median(errors[1])),
-        "query_weight": float(np.median(attention[:, -1])),
+        "absolute_error": errors[0],
+        "absolute_error_exact": errors[1],
+        "query_weight": float(np.median(estimated.attention[:, -1])),
         "relative_deviation": float(np.median(relative_deviation(family, projections, d_r))),
-        "weight_error": float((attention - exact).abs().sum(-1).mean() / 2),
+        "weight_error": float((estimated.attention - exact.attention).abs().sum(-1).mean() / 2),
     }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from icl_contrastive.attention import Layer, coefficients, project, query_attention
+from icl_contrastive.attention import Layer, Reading, project
 from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
 from icl_contrastive.dual import DualProblem, dual_problem, join
 from icl_contrastive.kernel_dual import descend_softmax, softmax_problem
@@ -53,40 +52,12 @@ def compressed_problem(layer: Layer, tokens: torch.Tensor, variant: Variant) -> 
     return join([full_width_problem(layer, one, variant).compressed() for one in some])
 
 
-class Read(NamedTuple):
-    """What a layer puts out, (prompts, d), and the least of its coefficients, (prompts,)."""
-
-    output: np.ndarray
-    lowest: np.ndarray
-
-
-def read(layer: Layer, tokens: torch.Tensor, *variants: Variant) -> list[Read]:
-    """The layer's outputs at the query token as each of the variants, which share its weights."""
-    mixings = [variant.mixing(tokens.shape[-2] - 1) for variant in variants]
-    parts: list[list[Read]] = []
-    for some in torch.split(tokens, FULL_WIDTH_PROMPTS):
-        projections = project(layer.weights, some)
-        attention = query_attention(projections, layer.features)
-        parts.append([])
-        for mixing in mixings:
-            c = coefficients(mixing, attention, projections, layer.features)  # (prompts, N + 1)
-            output = (c[..., None, :] @ projections.values)[..., 0, :]
-            parts[-1].append(Read(output.numpy(), c.amin(-1).numpy()))
-    return join_reads(parts)
-
-
-def join_reads(parts: Iterable[Sequence[Read]]) -> list[Read]:
-    """Those of several lots of prompts as one, for each variant."""
-    of_variants = zip(*parts, strict=True)
-    return [Read(*map(np.concatenate, zip(*one, strict=True))) for one in of_variants]
-
-
 def compare(
     problem: DualProblem,
     variant: Variant,
     epochs: int,
     followed: int | None = None,
-    restated: Read | None = None,
+    restated: Reading | None = None,
 ) -> Courses:
     """By scheme, what the layer's outputs are compared with, its restated form's among it.
 
@@ -102,7 +73,7 @@ def compare(
             "cosine_others": descent.cosine_others.T.numpy(),
         }
     if restated is not None:
-        courses["restated"] = {"prediction": restated.output}
+        courses["restated"] = {"prediction": restated.output.numpy()}
     return courses
 
 

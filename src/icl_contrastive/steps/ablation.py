@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 
 from icl_contrastive.analysis.diagnostics import diagnose
-from icl_contrastive.analysis.equivalence import compressed_problem, read, relative_error
+from icl_contrastive.analysis.equivalence import compressed_problem, relative_error
+from icl_contrastive.analysis.reading import read
 from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.command import run_step
@@ -33,8 +34,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         compared = tokens[: config["prompts"]]
         problem = compressed_problem(layer, compared, variant)
         descent = descend(problem, variant, config["scheme"], config["epochs"], followed=0)
-        (own,) = read(layer, compared, variant)
-        errors = relative_error(descent.prediction.numpy(), own.output)
+        output = read(layer, compared, variant).output
+        errors = relative_error(descent.prediction.numpy(), output.numpy())
         rows.append(
             {
                 "decision": config["decision"],
@@ -43,7 +44,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                 "run": run,
                 "train_mse": arrays["train_mse"][run, -1],
                 "test_mse": arrays["test_mse"][run, -1],
-                **diagnose(*layer, variant, family, made_by["features"]["d_r"], tokens, targets),
+                **diagnose(layer, variant, family, made_by["features"]["d_r"], tokens, targets),
                 "equivalence_error": float(np.median(errors)),
             }
         )

@@ -17,12 +17,12 @@ from icl_contrastive.analysis.controls import (
     zero_shot_part,
     zero_shot_share,
 )
+from icl_contrastive.analysis.reading import read
 from icl_contrastive.artifacts.files import load_tensors, save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.attention import Layer, Weights, project
+from icl_contrastive.attention import Layer, project
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.features import Statistics, build_family
-from icl_contrastive.prediction import predict
 from icl_contrastive.steps.layer import draw_map, load_layer, load_test_prompts
 from icl_contrastive.streams import stream
 from icl_contrastive.tasks import sample_task
@@ -46,11 +46,11 @@ def predictions(
     variant = build_variant(config["model"])
     layer, *exact = layers
 
-    def of_layer(weights: Weights, features: Any, prompts: torch.Tensor = tokens) -> torch.Tensor:
+    def of_layer(layer: Layer, prompts: torch.Tensor = tokens) -> torch.Tensor:
         """The label part of ĥ_{N+1}, (prompts, d_y)."""
-        return predict(weights, prompts, variant, features)[..., -d_y:]
+        return read(layer, prompts, variant).output[..., -d_y:]
 
-    prediction = of_layer(layer.weights, layer.features)
+    prediction = of_layer(layer)
     zero_shot = zero_shot_part(layer.weights, tokens, variant, layer.features, d_y)
     yield Prediction("layer", prediction, target)
     yield Prediction("zero-shot part", zero_shot, target)
@@ -60,10 +60,10 @@ def predictions(
     known = Statistics.of(projections.keys, projections.queries[:, -1])
     family, d_r = build_family(config["features"]), config["features"]["d_r"]
     fresh = draw_map(family, rng, tokens.shape[-1], d_r, known)
-    yield Prediction("fresh features", of_layer(layer.weights, fresh), target)
-    yield Prediction("exact softmax", of_layer(layer.weights, None), target)
+    yield Prediction("fresh features", of_layer(layer._replace(features=fresh)), target)
+    yield Prediction("exact softmax", of_layer(layer._replace(features=None)), target)
     for other_layer in exact:
-        yield Prediction("exact softmax, trained", of_layer(*other_layer), target)
+        yield Prediction("exact softmax, trained", of_layer(other_layer), target)
 
     # With a task for each prompt, every test prompt has a fresh one as it is.
     other = None
@@ -72,7 +72,7 @@ def predictions(
         other = torch.from_numpy(other_task[0]).double()
     rng = stream(seed, "controls", "labels", setting, run)
     for name, prompts, labels in altered_prompts(tokens, target, other, rng):
-        yield Prediction(name, of_layer(layer.weights, layer.features, prompts), labels)
+        yield Prediction(name, of_layer(layer, prompts), labels)
 
     yield Prediction("least squares", least_squares(tokens, d_y), target)
     yield Prediction("ridge regression", least_squares(tokens, d_y, config["ridge"]), target)

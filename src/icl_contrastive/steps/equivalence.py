@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,9 @@ from icl_contrastive.analysis.equivalence import (
     compare,
     compressed_problem,
     full_width_deviations,
-    join_reads,
-    read,
     relative_error,
 )
+from icl_contrastive.analysis.reading import join_readings, read
 from icl_contrastive.artifacts.files import save_table, save_tensors
 from icl_contrastive.artifacts.origin import origin
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
@@ -34,18 +32,23 @@ ROWS_NAMED = 10  # of those that break an identity, in the error message
 
 
 def in_float32(
-    arguments: argparse.Namespace, config: dict[str, Any], variants: Sequence[Variant]
+    arguments: argparse.Namespace,
+    config: dict[str, Any],
+    variant: Variant,
+    restated: Variant | None,
 ) -> list[tuple[np.ndarray, Courses]]:
     """Outputs and courses of each run's followed prompts, all of which descend at once."""
     followed = slice(min(config["prompts"], FOLLOWED_PROMPTS))
-    problems, reads = [], []
+    problems, own, other = [], [], []
     for run in range(config["runs"]):
         layer = load_layer(arguments.pretrained, run, torch.float32)
         tokens, _ = load_test_prompts(arguments.data, run, followed, torch.float32)
-        problems.append(compressed_problem(layer, tokens, variants[0]))
-        reads.append(read(layer, tokens, *variants))
-    own, *others = join_reads(reads)
-    courses = compare(join(problems), variants[0], config["epochs"], None, *others)
+        problems.append(compressed_problem(layer, tokens, variant))
+        own.append(read(layer, tokens, variant))
+        if restated is not None:
+            other.append(read(layer, tokens, restated))
+    of_restated = join_readings(other) if other else None
+    courses = compare(join(problems), variant, config["epochs"], None, of_restated)
     found = []
     for run in range(config["runs"]):
         mine = slice(run * followed.stop, (run + 1) * followed.stop)
@@ -53,7 +56,7 @@ def in_float32(
             scheme: {name: array[mine] for name, array in course.items()}
             for scheme, course in courses.items()
         }
-        found.append((own.output[mine], of_run))
+        found.append((own[run].output.numpy(), of_run))
     return found
 
 
@@ -88,18 +91,19 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     variant = build_variant(config["model"])
     check_origin(config, arguments.data, arguments.pretrained)
     constant = list(SCHEMES) if variant.gradient_is_constant else ["full_batch"]
-    other = variant.restated()
-    variants = [variant] if other is None else [variant, other]
+    restated = variant.restated()
     epochs, prompts = config["epochs"], config["prompts"]
-    single = in_float32(arguments, config, variants)
+    single = in_float32(arguments, config, variant, restated)
     tables, trajectories, control = [], [], {}
     for run, (output32, courses32) in enumerate(single):
         layer = load_layer(arguments.pretrained, run, torch.float64)
         tokens, targets = load_test_prompts(arguments.data, run, slice(prompts), torch.float64)
         y_true = targets[..., -1].numpy()
-        (output, lowest), *others = read(layer, tokens, *variants)
+        own = read(layer, tokens, variant)
+        other = None if restated is None else read(layer, tokens, restated)
+        output, lowest = own.output.numpy(), own.coefficients.amin(-1).numpy()
         problem = compressed_problem(layer, tokens, variant)
-        courses = compare(problem, variant, epochs, FOLLOWED_PROMPTS, *others)
+        courses = compare(problem, variant, epochs, FOLLOWED_PROMPTS, other)
         for in_one_precision in (courses, courses32):
             check_descents(config, run, in_one_precision)
         if run == 0:

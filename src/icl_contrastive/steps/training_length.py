@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
                     "epoch": epoch,
                     "train_mse": arrays["train_mse"][run, epoch - 1],
                     "test_mse": arrays["test_mse"][run, epoch - 1],
-                    **diagnose(*then, variant, family, made_by["features"]["d_r"], *prompts),
+                    **diagnose(then, variant, family, made_by["features"]["d_r"], *prompts),
                 }
             )
         log.info("run %d of %d", run + 1, config["runs"])

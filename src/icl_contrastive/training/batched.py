@@ -75,8 +75,8 @@ class BatchedRuns:
 
     def _squared_errors(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """‖ŷ − y‖²: (R, prompts, n, d) and (R, prompts, d_y) → (R, prompts)."""
-        output = read_out(self._layer, tokens, self._mixing, self._features)
-        error = output[..., -self._d_y :] - targets
+        read = read_out(self._layer, tokens, self._mixing, self._features)
+        error = read.output[..., -self._d_y :] - targets
         return (error * error).sum(-1)
 
     def redraw(self, features: dict[str, Array]) -> None:

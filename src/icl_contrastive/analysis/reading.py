@@ -1,0 +1,21 @@
+"""What a layer says at the query tokens of many prompts."""
+
+from collections.abc import Iterable
+
+import torch
+
+from icl_contrastive.attention import Layer, Reading, read_out
+from icl_contrastive.limits import FULL_WIDTH_PROMPTS
+from icl_contrastive.variants import Variant
+
+
+def read(layer: Layer, tokens: torch.Tensor, variant: Variant) -> Reading:
+    """The layer as the variant for prompts (prompts, n, d), few of which are in memory at once."""
+    mixing = variant.mixing(tokens.shape[-2] - 1)
+    lots = torch.split(tokens, FULL_WIDTH_PROMPTS)
+    return join_readings(read_out(layer.weights, lot, mixing, layer.features) for lot in lots)
+
+
+def join_readings(readings: Iterable[Reading]) -> Reading:
+    """Those of several lots of prompts as one."""
+    return Reading(*map(torch.cat, zip(*readings, strict=True)))
