@@ -47,7 +47,7 @@ def multiply_exp(
     """
     (d, rows), m, width = z.shape, kernel.omega_t.shape[1], kernel.lanes
     stride = sums_by_lane.shape[1] * width
-    for f in range(start, start + kernel.block, TILE * width):
+    for f in range(start, min(start + kernel.block, m), TILE * width):
         e = load_tile(weight, f, 0, width)
         e = subtract_tiles(e, splat_tile(shift, row, 1))
         for c in range(d):
@@ -68,7 +68,7 @@ def multiply_omega(
     for c in range(0, padded_d, TILE):
         p = row * stride + c * width
         sums = load_tile(sums_by_lane, p, stride, width)
-        for f in range(0, block, width):
+        for f in range(0, min(block, m - start), width):
             e = load_tile(exponentials, f, block, 0)
             sums = fma_tiles(e, load_tile(kernel.omega_t, c * m + start + f, 0, m), sums)
         store_tile(sums_by_lane, p, stride, width, sums)
@@ -168,14 +168,14 @@ def fill_features(
 def multiply_features(n: int, kernel: Kernel, work: Workspace) -> None:
     """own_scores[i, j] = features of query i · features of key j, tile by tile."""
     blocks, rows, block = work.key_features.shape
-    width = kernel.lanes
+    width, m = kernel.lanes, kernel.omega_t.shape[1]
     for i in range(0, n, TILE):
         for j in range(0, n, TILE):
             sums = splat_tile(work.own_scores, rows * rows - 1, 0)
             sums = subtract_tiles(sums, sums)
             for part in range(blocks):
                 q, k = (part * rows + i) * block, (part * rows + j) * block
-                for f in range(0, block, width):
+                for f in range(0, min(block, m - part * block), width):
                     x = load_tile(work.query_features, q + f, block, 0)
                     sums = fma_tiles(x, load_tile(work.key_features, k + f, 0, block), sums)
             store_tile(work.products, 0, TILE * width, width, sums)

@@ -31,7 +31,7 @@ class Kernel(NamedTuple):
     omega_t: Array  # (rows, m): Ωᵀ, with rows of zeros up to a multiple of TILE
     log_weight: Array  # (m,): 2 b, less its maximum; so low that exp gives 0 for padding
     no_weight: Array  # (m,): zeros
-    block: int  # features that are worked on at a time
+    block: int  # features that are worked on at a time; the last ones may be fewer
     lanes: int  # entries of a vector
     longest: Any  # the largest ‖ω‖: with ‖z‖ it bounds all |ω·z|
     exact: bool  # scores kᵀq, of the softmax itself
@@ -118,7 +118,7 @@ def build_kernel(features: tuple[Array, Array] | None, d: int, dtype: Any) -> Ke
     width, padded_d = lanes(dtype), ceil(d, TILE)
     count = 0 if features is None else len(features[0])
     block = ceil(-(-count // max(1, -(-count // BLOCK))), TILE * width)
-    m = ceil(count, block) if count else 0
+    m = ceil(count, TILE * width)
     omega_t, weight = zeros((padded_d, m), dtype), zeros((m,), dtype)
     longest = 0.0
     if features is not None:
@@ -177,7 +177,7 @@ def build_workspace(
         "TILE · TILE": TILE * TILE,
         "lanes": kernel.lanes,
         "block": kernel.block,
-        "blocks": kernel.omega_t.shape[1] // kernel.block if needed else 0,
+        "blocks": -(-kernel.omega_t.shape[1] // kernel.block) if needed else 0,
         "N": n - 1,
         "d_y": d_y,
     }
