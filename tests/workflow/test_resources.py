@@ -13,7 +13,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from icl_contrastive.config import Experiment, estimates, jobs, read_experiment
+from icl_contrastive.config import Experiment, jobs, read_experiment, resources
 
 from ..project import ROOT, SMOKE, Project
 
@@ -95,7 +95,7 @@ def test_other_resources_rerun_nothing(smoke: Project) -> None:
         == {}
     )
     with smoke.edited(
-        "src/icl_contrastive/config/estimates.py", "MEMORY_MARGIN = 1.5", "MEMORY_MARGIN = 2.5"
+        "src/icl_contrastive/config/resources.py", "MEMORY_MARGIN = 1.5", "MEMORY_MARGIN = 2.5"
     ):
         assert smoke.outdated(*SMOKE) == {}
 
@@ -111,10 +111,10 @@ def experiment(config: dict[str, Any]) -> Experiment:
     return read_experiment(config, yaml.safe_load(schema.read_text(encoding="utf-8")))
 
 
-def need_of(one: Experiment, rule: str, job: str, *names: str) -> estimates.Need:
+def need_of(one: Experiment, rule: str, job: str, *names: str) -> resources.Need:
     """What the rule's job asks for; what tables grow with, no step is told."""
-    slice_of = getattr(jobs, job, None) or getattr(estimates, job)
-    return estimates.need(one, rule, slice_of(one, *names))
+    slice_of = getattr(jobs, job, None) or getattr(resources, job)
+    return resources.need(one, rule, slice_of(one, *names))
 
 
 DEFAULT = "7922a0eb"
@@ -137,7 +137,7 @@ DEFAULT = "7922a0eb"
         ("controls", "controls", ("n31",), 11, 500),
         ("training_length", "training_length", ("n31",), 42, 450),
         ("ablation", "ablation", ("runs-30",), 17, 450),
-        ("tables", "tables", (), 6, 570),
+        ("tables", "all_rows", (), 6, 570),
         ("universe", "universe", ("", DEFAULT), 219, 230),
         ("universe_claims", "universe_claims", ("", DEFAULT), 44, 550),
     ],
@@ -152,7 +152,7 @@ def test_the_estimates_fit_the_paper_s_scale(
 ) -> None:
     one = experiment(config)
     need = need_of(one, rule, job, *names)
-    assert estimates.SNAKEMAKE_MB + megabytes <= need.mem_mb <= 2000
+    assert resources.SNAKEMAKE_MB + megabytes <= need.mem_mb <= 2000
     assert 2 * seconds <= 60 * need.runtime <= 120 + 20 * seconds
 
 
@@ -185,12 +185,12 @@ def larger(key: str) -> Callable[[dict[str, Any]], None]:
         ("approximation.repeats", "families", "families", {"runtime"}),
         ("approximation.prompts", "attention_errors", "attention_errors", {"runtime", "mem_mb"}),
         ("approximation.draws", "attention_errors", "attention_errors", {"runtime", "mem_mb"}),
-        ("runs", "tables", "tables", {"runtime", "mem_mb"}),
-        ("settings.n15.epochs", "tables", "tables", {"mem_mb"}),
-        ("equivalence.prompts", "tables", "tables", {"mem_mb"}),
-        ("test_prompts", "tables", "tables", {"mem_mb"}),
-        ("approximation.draws", "tables", "tables", {"mem_mb"}),
-        ("approximation.repeats", "tables", "tables", {"mem_mb"}),
+        ("runs", "tables", "all_rows", {"runtime", "mem_mb"}),
+        ("settings.n15.epochs", "tables", "all_rows", {"mem_mb"}),
+        ("equivalence.prompts", "tables", "all_rows", {"mem_mb"}),
+        ("test_prompts", "tables", "all_rows", {"mem_mb"}),
+        ("approximation.draws", "tables", "all_rows", {"mem_mb"}),
+        ("approximation.repeats", "tables", "all_rows", {"mem_mb"}),
     ],
 )
 def test_larger_experiments_ask_for_more(
@@ -213,7 +213,7 @@ def test_every_job_of_the_workflow_is_weighed(smoke: Project) -> None:
         for name in ("config.yaml", SMOKE[1])
     )
     update_config(merged, over)
-    weighed = [need.mem_mb for _, need in estimates.every_job(experiment(merged))]
+    weighed = [need.mem_mb for _, need in resources.every_job(experiment(merged))]
     assert set(weighed) == set(asked)
 
 
@@ -236,7 +236,7 @@ def test_a_config_that_no_machine_has_the_memory_for_is_refused_by_its_key(
     for name in above:
         part = part[name]
     part[last] = [*part[last], HUGE] if isinstance(part[last], list) else HUGE
-    told = estimates.size_problem(experiment(changed), memory_mb=24_000)
+    told = resources.size_problem(experiment(changed), memory_mb=24_000)
     assert told is not None
     assert told.startswith(f"{key}: {HUGE} is not allowed; must be less")
     assert "GB of memory, and this machine has 24" in told
@@ -244,12 +244,12 @@ def test_a_config_that_no_machine_has_the_memory_for_is_refused_by_its_key(
 
 def test_what_takes_days_or_much_memory_is_told(config: dict[str, Any]) -> None:
     one = experiment(config)
-    assert estimates.size_problem(one, memory_mb=1000) is None
-    assert estimates.size_warning(one, memory_mb=1000) is None
-    assert estimates.size_warning(one, memory_mb=400) is not None
+    assert resources.size_problem(one, memory_mb=1000) is None
+    assert resources.size_warning(one, memory_mb=1000) is None
+    assert resources.size_warning(one, memory_mb=400) is not None
     longer = deepcopy(config)
     longer["settings"]["n15"]["epochs"] = 20_000
-    told = estimates.size_warning(experiment(longer), memory_mb=24_000)
+    told = resources.size_warning(experiment(longer), memory_mb=24_000)
     assert told is not None
     assert re.fullmatch(r"This config asks for some \d\.\d days of processor time, .*", told)
 

@@ -34,12 +34,12 @@ from icl_contrastive.config import (
     FIGURES,
     ConfigError,
     check_file,
-    estimates,
     jobs,
     read_experiment,
 )
 from icl_contrastive.config.ablations import ablation_paths, list_ablations
 from icl_contrastive.config.multiverse import cells_of, list_universes
+from icl_contrastive.config.resources import all_rows, need, size_problem, size_warning, urgency
 from icl_contrastive.multiverse import TABLES as MULTIVERSE_TABLES
 from icl_contrastive.plug_ins import plug_in_module
 from icl_contrastive.report.numbers import CaptionNumbers
@@ -83,9 +83,9 @@ def check_size(experiment):
     memory_mb = (
         1e-6 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if here else math.inf
     )
-    if problem := estimates.size_problem(experiment, memory_mb):
+    if problem := size_problem(experiment, memory_mb):
         raise ConfigError([problem])
-    if warning := estimates.size_warning(experiment, memory_mb):
+    if warning := size_warning(experiment, memory_mb):
         logger.warning(warning)
 
 
@@ -164,21 +164,21 @@ def needs(rule, job):
     """Memory, time and GPUs that a rule's job asks for, and as much again on every retry."""
 
     @cache
-    def need(*names):
-        return estimates.need(experiment, rule, job(experiment, *names))
+    def asked(*names):
+        return need(experiment, rule, job(experiment, *names))
 
     def gpu(wildcards):
         trains = rule in ("pretrain", "universe")
         return 1 if trains and experiment.config["execution"]["device"] == "cuda" else None
 
     return {
-        "mem_mb": lambda wildcards, attempt: attempt * need(*wildcards).mem_mb,
-        "runtime": lambda wildcards, attempt: attempt * need(*wildcards).runtime,
+        "mem_mb": lambda wildcards, attempt: attempt * asked(*wildcards).mem_mb,
+        "runtime": lambda wildcards, attempt: attempt * asked(*wildcards).runtime,
         "gpu": gpu,
     }
 
 
-table_needs = needs("tables", estimates.tables)
+table_needs = needs("tables", all_rows)
 multiverse_needs = needs("multiverse", jobs.multiverse)
 
 

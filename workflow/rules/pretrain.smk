@@ -16,7 +16,7 @@ rule pretrain:
         "results/logs/pretrained/{setting}/{variant}.log",
     benchmark:
         "results/benchmarks/pretrained/{setting}/{variant}.tsv"
-    priority: lambda wildcards: estimates.urgency(experiment, *wildcards)
+    priority: lambda wildcards: urgency(experiment, *wildcards)
     conda:
         "../envs/python.yaml"
     threads: 1
