@@ -57,7 +57,7 @@ class Layer(NamedTuple):
     features: FeatureMap | None
 
 
-class Reading(NamedTuple):
+class ReadOut(NamedTuple):
     """What a layer comes to at the query token.
 
     Attributes:
@@ -203,12 +203,12 @@ def coefficients(
 
 def read_out(
     weights: Weights, tokens: Tensor, mixing: Mixing, features: FeatureMap | None
-) -> Reading:
+) -> ReadOut:
     """ĥ_{N+1} = Σ_i c_i g1(v_i) (Eq. 2, 14–18), and what it comes from, for prompts (..., n, d)."""
     projections = project(weights, tokens)
     attention = query_attention(projections, features)
     c = coefficients(mixing, attention, projections, features)  # (..., N + 1)
-    return Reading(attention, c, (c[..., None, :] @ projections.values).squeeze(-2))
+    return ReadOut(attention, c, (c[..., None, :] @ projections.values).squeeze(-2))
 
 
 def check_shapes(weights: Weights, tokens: Tensor) -> None:

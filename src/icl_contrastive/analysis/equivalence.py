@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from icl_contrastive.attention import Layer, Reading, project
+from icl_contrastive.attention import Layer, ReadOut, project
 from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
 from icl_contrastive.dual import DualProblem, dual_problem, join
 from icl_contrastive.kernel_dual import descend_softmax, softmax_problem
@@ -57,7 +57,7 @@ def compare(
     variant: Variant,
     epochs: int,
     followed: int | None = None,
-    restated: Reading | None = None,
+    restated: ReadOut | None = None,
 ) -> Courses:
     """By scheme, what the layer's outputs are compared with, its restated form's among it.
 

@@ -4,18 +4,18 @@ from collections.abc import Iterable
 
 import torch
 
-from icl_contrastive.attention import Layer, Reading, read_out
+from icl_contrastive.attention import Layer, ReadOut, read_out
 from icl_contrastive.limits import FULL_WIDTH_PROMPTS
 from icl_contrastive.variants import Variant
 
 
-def read(layer: Layer, tokens: torch.Tensor, variant: Variant) -> Reading:
+def read(layer: Layer, tokens: torch.Tensor, variant: Variant) -> ReadOut:
     """The layer as the variant for prompts (prompts, n, d), few of which are in memory at once."""
     mixing = variant.mixing(tokens.shape[-2] - 1)
     lots = torch.split(tokens, FULL_WIDTH_PROMPTS)
-    return join_readings(read_out(layer.weights, lot, mixing, layer.features) for lot in lots)
+    return join_lots(read_out(layer.weights, lot, mixing, layer.features) for lot in lots)
 
 
-def join_readings(readings: Iterable[Reading]) -> Reading:
+def join_lots(lots: Iterable[ReadOut]) -> ReadOut:
     """Those of several lots of prompts as one."""
-    return Reading(*map(torch.cat, zip(*readings, strict=True)))
+    return ReadOut(*map(torch.cat, zip(*lots, strict=True)))

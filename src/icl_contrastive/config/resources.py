@@ -26,7 +26,7 @@ TIME_MARGIN = 4.0
 
 # Sums of products of a factor and sizes; descents count on what `limits` says.
 _PROMPTS = "20 runs all_prompts tokens d"
-_LOOK = "20 tests tokens features"
+_LOOK = "500 tokens features"
 _DESCENTS = "500 width features + 500 prompts tokens width + 5000 runs epochs tokens"
 _DRAWS = (
     "40 prompts width drawn + 2000 runs draws prompts laws compared",
@@ -42,11 +42,11 @@ RULES = {
     "attention_errors": _DRAWS,
     "diagram": _DRAWS,
     "families": _DRAWS,
-    "controls": (_LOOK, "200 runs tests tokens features", "12 runs tests"),
-    "training_length": (_LOOK, "50 runs tests tokens features checkpoints", "0"),
+    "controls": (f"{_LOOK} + 4e4 runs tests", "60 runs tests tokens features", "12 runs tests"),
+    "training_length": (_LOOK, "10 runs tests tokens features checkpoints", "0"),
     "ablation": (
         f"{_LOOK} + {_DESCENTS}",
-        "50 runs tests tokens features + 40 runs epochs prompts tokens tokens d",
+        "10 runs tests tokens features + 40 runs epochs prompts tokens tokens d",
         "0",
     ),
     "universe": ("6e7", "0", "0"),

@@ -15,7 +15,7 @@ from icl_contrastive.analysis.equivalence import (
     full_width_deviations,
     relative_error,
 )
-from icl_contrastive.analysis.reading import join_readings, read
+from icl_contrastive.analysis.reading import join_lots, read
 from icl_contrastive.artifacts.files import save_table, save_tensors
 from icl_contrastive.artifacts.origin import origin
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
@@ -47,7 +47,7 @@ def in_float32(
         own.append(read(layer, tokens, variant))
         if restated is not None:
             other.append(read(layer, tokens, restated))
-    of_restated = join_readings(other) if other else None
+    of_restated = join_lots(other) if other else None
     courses = compare(join(problems), variant, config["epochs"], None, of_restated)
     found = []
     for run in range(config["runs"]):
