@@ -24,9 +24,8 @@ def diagnose(
     ``relative_deviation``, the median over prompts and keys of an estimated kernel entry's;
     ``weight_error``, the mean over prompts of Σ_i |a_i − a_i exact| / 2.
     """
-    estimated, exact = (
-        read(one, tokens, variant) for one in (layer, layer._replace(features=None))
-    )
+    without = layer._replace(features=None)
+    estimated, exact = (read(one, tokens, variant) for one in (layer, without))
     errors = [
         float(np.median((one.output[:, -1] - targets[:, -1]).abs())) for one in (estimated, exact)
     ]

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,23 +33,18 @@ ROWS_NAMED = 10  # of those that break an identity, in the error message
 
 
 def in_float32(
-    arguments: argparse.Namespace,
-    config: dict[str, Any],
-    variant: Variant,
-    restated: Variant | None,
+    arguments: argparse.Namespace, config: dict[str, Any], variants: Sequence[Variant]
 ) -> list[tuple[np.ndarray, Courses]]:
     """Outputs and courses of each run's followed prompts, all of which descend at once."""
     followed = slice(min(config["prompts"], FOLLOWED_PROMPTS))
-    problems, own, other = [], [], []
+    problems, reads = [], []
     for run in range(config["runs"]):
         layer = load_layer(arguments.pretrained, run, torch.float32)
         tokens, _ = load_test_prompts(arguments.data, run, followed, torch.float32)
-        problems.append(compressed_problem(layer, tokens, variant))
-        own.append(read(layer, tokens, variant))
-        if restated is not None:
-            other.append(read(layer, tokens, restated))
-    of_restated = join_lots(other) if other else None
-    courses = compare(join(problems), variant, config["epochs"], None, of_restated)
+        problems.append(compressed_problem(layer, tokens, variants[0]))
+        reads.append([read(layer, tokens, one) for one in variants])
+    own, *others = map(join_lots, zip(*reads, strict=True))
+    courses = compare(join(problems), variants[0], config["epochs"], None, *others)
     found = []
     for run in range(config["runs"]):
         mine = slice(run * followed.stop, (run + 1) * followed.stop)
@@ -56,7 +52,7 @@ def in_float32(
             scheme: {name: array[mine] for name, array in course.items()}
             for scheme, course in courses.items()
         }
-        found.append((own[run].output.numpy(), of_run))
+        found.append((own.output[mine].numpy(), of_run))
     return found
 
 
@@ -91,19 +87,18 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     variant = build_variant(config["model"])
     check_origin(config, arguments.data, arguments.pretrained)
     constant = list(SCHEMES) if variant.gradient_is_constant else ["full_batch"]
-    restated = variant.restated()
+    variants = [one for one in (variant, variant.restated()) if one is not None]
     epochs, prompts = config["epochs"], config["prompts"]
-    single = in_float32(arguments, config, variant, restated)
+    single = in_float32(arguments, config, variants)
     tables, trajectories, control = [], [], {}
     for run, (output32, courses32) in enumerate(single):
         layer = load_layer(arguments.pretrained, run, torch.float64)
         tokens, targets = load_test_prompts(arguments.data, run, slice(prompts), torch.float64)
         y_true = targets[..., -1].numpy()
-        own = read(layer, tokens, variant)
-        other = None if restated is None else read(layer, tokens, restated)
+        own, *others = (read(layer, tokens, one) for one in variants)
         output, lowest = own.output.numpy(), own.coefficients.amin(-1).numpy()
         problem = compressed_problem(layer, tokens, variant)
-        courses = compare(problem, variant, epochs, FOLLOWED_PROMPTS, other)
+        courses = compare(problem, variant, epochs, FOLLOWED_PROMPTS, *others)
         for in_one_precision in (courses, courses32):
             check_descents(config, run, in_one_precision)
         if run == 0:

@@ -1,5 +1,7 @@
 """Of the estimated attention: over a run's prompts and draws of the random features."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -31,7 +33,10 @@ def error_over_uniform(evidence: Evidence, matrix: str, setting: Query) -> list[
     means = last.groupby(["run", "prompt"], as_index=False)[["mse", "mse_uniform"]].mean()
     return [
         _geometric("over uniform", means, means["mse"] / means["mse_uniform"]),
-        _beside(_geometric("absolute, over a mean entry", last, last["mae"] / last["size"])),
+        replace(
+            _geometric("absolute, over a mean entry", last, last["mae"] / last["size"]),
+            role="beside",
+        ),
     ]
 
 
@@ -44,7 +49,7 @@ def entries_near(evidence: Evidence, matrix: str, setting: Query) -> list[Effect
     share = rows.groupby("run")["nearer_than_uniform"].mean().to_numpy(np.float64)
     return [
         Effect("nearer", share),
-        _beside(_geometric("median relative error", rows, rows["relative"])),
+        replace(_geometric("median relative error", rows, rows["relative"]), role="beside"),
     ]
 
 
@@ -57,8 +62,8 @@ def larger_entries(evidence: Evidence, matrix: str, setting: Query) -> list[Effe
     relative = rows["relative_largest"]
     return [
         _geometric("absolute", rows, rows["absolute_largest"] / rows["absolute_rest"]),
-        _beside(_geometric("relative", rows, relative / rows["relative_rest"])),
-        _beside(_geometric("relative error of the largest tenth", rows, relative)),
+        replace(_geometric("relative", rows, relative / rows["relative_rest"]), role="beside"),
+        replace(_geometric("relative error of the largest tenth", rows, relative), role="beside"),
     ]
 
 
@@ -71,7 +76,7 @@ def bias_share(evidence: Evidence, matrix: str, setting: Query) -> list[Effect]:
     rows = evidence.table("attention_bias", setting=name, matrix=matrix, trained="True")
     sizes = dict.fromkeys([evidence.d_r, rows["d_r"].min(), rows["d_r"].max()])
     own, *others = (Effect(f"d_r = {d_r}", _bias_share(rows[rows["d_r"] == d_r])) for d_r in sizes)
-    return [own, *map(_beside, others)]
+    return [own, *(replace(one, role="beside") for one in others)]
 
 
 def _bias_share(rows: pd.DataFrame) -> Array:
@@ -111,7 +116,3 @@ def _geometric(label: str, rows: pd.DataFrame, ratios: pd.Series) -> Effect:
     """Of the ratios of every run, over its prompts and draws."""
     logs = ratios.apply(np.log).groupby(rows["run"]).mean()
     return Effect(label, np.exp(logs.to_numpy(np.float64)), "ratio")
-
-
-def _beside(effect: Effect) -> Effect:
-    return Effect(effect.label, effect.values, effect.scale, role="beside")
