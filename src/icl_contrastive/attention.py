@@ -58,17 +58,11 @@ class Layer(NamedTuple):
 
 
 class ReadOut(NamedTuple):
-    """What a layer comes to at the query token.
+    """What a layer comes to at the query token."""
 
-    Attributes:
-        attention: a of all tokens, (..., N + 1).
-        coefficients: c of ``Mixing``, by which their values are summed, (..., N + 1).
-        output: ĥ_{N+1}, (..., d).
-    """
-
-    attention: Tensor
-    coefficients: Tensor
-    output: Tensor
+    attention: Tensor  # a of all tokens, (..., N + 1)
+    coefficients: Tensor  # c of ``Mixing``, by which their values are summed, (..., N + 1)
+    output: Tensor  # ĥ_{N+1}, (..., d)
 
 
 class Projections(NamedTuple):
