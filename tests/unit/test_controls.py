@@ -19,6 +19,7 @@ from icl_contrastive.analysis.controls import (
 )
 from icl_contrastive.artifacts.files import load_table, save_tensors
 from icl_contrastive.artifacts.tables import read_table
+from icl_contrastive.attention import Layer
 from icl_contrastive.features.positive import Positive
 from icl_contrastive.limits import FULL_WIDTH_PROMPTS
 from icl_contrastive.prediction import predict
@@ -114,7 +115,7 @@ def test_the_zero_shot_part_is_what_the_query_gives_itself() -> None:
     """a_{N+1} v_{N+1} in the plain layer; with it, the demonstrations' sum is ŷ."""
     case = make_case({"model": "softmax"}, 0)
     a, v = naive.attention(case.layer, case.tokens), naive.values(case.layer, case.tokens)
-    found = zero_shot_part(case.weights, case.h[None], case.variant, case.features, 2)
+    found = zero_shot_part(Layer(case.weights, case.features), case.h[None], case.variant, 2)
     torch.testing.assert_close(found[0], torch.from_numpy(a[-1] * v[-1])[-2:])
     whole = predict(case.weights, case.h[None], case.variant, case.features)[..., -2:]
     others = sum(weight * value for weight, value in zip(a[:-1], v[:-1], strict=True))
@@ -126,7 +127,7 @@ def test_the_zero_shot_part_is_the_reference_model_s_start(name: str) -> None:
     case = make_case(MODELS[name], 1)
     expected = naive.reference(case.model, case.layer, case.tokens)
     tokens = case.h.expand(2 * FULL_WIDTH_PROMPTS + 1, *case.h.shape)
-    found = zero_shot_part(case.weights, tokens, case.variant, case.features, 1)
+    found = zero_shot_part(Layer(case.weights, case.features), tokens, case.variant, 1)
     assert found.shape == (len(tokens), 1)
     start = (expected.W_0 @ expected.test_input)[-1:]
     torch.testing.assert_close(found, torch.from_numpy(start).expand(found.shape))

@@ -19,8 +19,7 @@ from icl_contrastive.limits import FULL_WIDTH_PROMPTS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from icl_contrastive.attention import Weights
-    from icl_contrastive.features.base import FeatureMap
+    from icl_contrastive.attention import Layer
     from icl_contrastive.variants import Variant
 
 
@@ -32,9 +31,7 @@ class Prediction(NamedTuple):
     target: Tensor
 
 
-def zero_shot_part(
-    weights: Weights, tokens: Tensor, variant: Variant, features: FeatureMap | None, d_y: int
-) -> Tensor:
+def zero_shot_part(layer: Layer, tokens: Tensor, variant: Variant, d_y: int) -> Tensor:
     """The label part of W_0 φ(q), (prompts, n, d) → (prompts, d_y).
 
     What the reference model says before it has learned from a demonstration; a_{N+1} v_{N+1} in
@@ -43,7 +40,7 @@ def zero_shot_part(
     mixing = variant.mixing(tokens.shape[-2] - 1)
     parts = []
     for some in torch.split(tokens, FULL_WIDTH_PROMPTS):
-        problem = dual_problem(weights, some, features, mixing)
+        problem = dual_problem(layer.weights, some, layer.features, mixing)
         weight = variant.initial_weight(problem)[:, -d_y:]  # (some prompts, d_y, m)
         parts.append((weight @ problem.query_features[..., None])[..., 0])
     return torch.cat(parts)

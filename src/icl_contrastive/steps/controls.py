@@ -51,7 +51,7 @@ def predictions(
         return read(layer, prompts, variant).output[..., -d_y:]
 
     prediction = of_layer(layer)
-    zero_shot = zero_shot_part(layer.weights, tokens, variant, layer.features, d_y)
+    zero_shot = zero_shot_part(layer, tokens, variant, d_y)
     yield Prediction("layer", prediction, target)
     yield Prediction("zero-shot part", zero_shot, target)
     yield Prediction("demonstrations' part", prediction - zero_shot, target)
