@@ -15,8 +15,9 @@ from .project import ROOT, SMALL_MULTIVERSE, SMOKE, Project, made_once
 # start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# All copies of the project that tests make are compiled once.
+# All copies of the project that tests make are compiled once, and so is each copy's Python.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "src/icl_contrastive/training/__pycache__"))
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The second is for `make check`.
 settings.register_profile("full", deadline=None, derandomize=True, max_examples=100)

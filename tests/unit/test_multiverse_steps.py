@@ -516,15 +516,22 @@ def test_the_readme_s_lines_are_what_the_page_tells(tables: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("figure", [verdicts_figure, multiverse_curves, multiverse_decisions])
-def test_the_figures_are_drawn_from_the_tables_alike(tables: dict[str, Any], figure: Any) -> None:
-    folder = tables["folder"]
+def test_the_figures_are_drawn_from_the_tables_alike(
+    tables: dict[str, Any], figure: Any, tmp_path: Path
+) -> None:
+    """Of four claims, which do for that."""
     names = ["multiverse_decisions"]
     if figure is not multiverse_decisions:
         names = ["multiverse", "universes", "multiverse_decisions"]
-    options = [part for name in names for part in (f"--{name}", str(folder / f"{name}.csv"))]
+    few = tables["multiverse"].query("ours != ''")["id"].unique()[:4]
+    options = []
+    for name in names:
+        rows = tables[name]
+        options += [f"--{name}", str(tmp_path / f"{name}.csv")]
+        (rows[rows["id"].isin(few)] if "id" in rows else rows).to_csv(options[-1], index=False)
     drawn = []
-    for suffix in ("a", "b"):
-        path = folder / f"{figure.__name__.rpartition('.')[2]}_{suffix}.png"
+    for suffix in "ab":
+        path = tmp_path / f"{suffix}.png"
         draw(figure.draw, [*options, "--output", str(path)])
         drawn.append(path.read_bytes())
     assert drawn[0] == drawn[1]

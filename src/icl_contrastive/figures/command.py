@@ -38,6 +38,7 @@ def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> N
     for path in paths:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=path.suffix[1:], metadata=metadata[path.suffix])
+        figure.set_layout_engine("none")  # which has cost half the time, and is done
         rendered.append((path, buffer.getvalue()))
     for path, content in rendered:
         write_atomically(path, methodcaller("write_bytes", content))
