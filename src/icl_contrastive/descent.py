@@ -30,7 +30,8 @@ class Descent(NamedTuple):
         prediction: ŷ_test = Ŵ φ(q), (..., d).
         path: ŷ_test before the first and after every step, (S + 1, ..., d), of the prompts that
             are followed.
-        cosine: mean over the demonstrations of cos(ŷ^(i), y^(i)) likewise, (S + 1, ...).
+        cosine: mean over the demonstrations of cos(ŷ^(i), y^(i)) likewise, (S + 1, ...). Without
+            features it asks for keys of similar norms, see ``dual.softmax_coordinates``.
         cosine_others: the same with the labels of others, mean over i ≠ j of cos(ŷ^(i), y^(j)).
     """
 
@@ -49,7 +50,7 @@ def pair_cosines(predictions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     n, tiny = labels.shape[-2], torch.finfo(predictions.dtype).tiny
     size = predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)  # it is that of scaled φ
-    u, v = normalize(predictions / size, dim=-1), normalize(labels, dim=-1)
+    u, v = normalize(predictions / size, dim=-1), normalize(labels, dim=-1, eps=tiny)
     own = (u * v).sum((-2, -1))
     every = (u.sum(-2) * v.sum(-2)).sum(-1)
     others = (every - own) / (n * (n - 1)) if n > 1 else torch.full_like(own, torch.nan)

@@ -163,7 +163,9 @@ def softmax_coordinates(keys: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
     κ has no finite φ, but n + 1 vectors of its space lie in n + 1 dimensions, where their
     coordinates follow from their products κ. The first axis is that of φ(q), so that the scores
     κ(k_i, q) are as precise as exp; the others hold what the keys have besides, a square root of
-    their products without that part. Keys carry the factor exp(−max ‖k‖²/2), φ(q) has length 1.
+    their products without that part. Keys carry the factor exp(−max ‖k‖²/2), φ(q) has length 1: a
+    key whose ‖k‖² is smaller than the largest by 25 or more is left no precise direction, which
+    cosines need and predictions do not. Those of ``SoftmaxProblem`` are precise at any ‖k‖².
 
     Args:
         keys: (..., n, d).

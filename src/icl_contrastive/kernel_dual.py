@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
-BLOCK = 2**23  # coefficients in memory at a time, 64 MB
+BLOCK = 2**23  # coefficients, or kernels between keys, in memory at a time: 64 MB
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,15 @@ class SoftmaxProblem:
 
     def cosine(self, coefficients: Tensor) -> Tensor:
         """Mean over the demonstrations of cos(f(k_i), v_i), (..., T); NaN without any."""
-        log_gram = self.log_gram - self.log_gram.amax(-2, keepdim=True)  # each f(k_i) by a factor
-        predictions = log_gram.exp().mT[..., None, :, :] @ coefficients  # (..., T, n, d)
-        tiny = torch.finfo(predictions.dtype).tiny
-        # torch adds an eps to norms
-        size = predictions.abs().amax(-1, keepdim=True).clamp_min(tiny)
-        cosines = cosine_similarity(predictions / size, self.values[..., None, :, :], dim=-1)
+        kinds = torch.finfo(coefficients.dtype)
+        absent = (coefficients == 0).all(-1)[..., None]  # (..., T, n, 1)
+        log_gram = self.log_gram[..., None, :, :].masked_fill(absent, -torch.inf)
+        # Each f(k_i) by a factor of its own: the largest of its terms is 1.
+        log_gram = log_gram - log_gram.amax(-2, keepdim=True).clamp_min(kinds.min)
+        predictions = log_gram.exp().mT @ coefficients  # (..., T, n, d)
+        size = predictions.abs().amax(-1, keepdim=True).clamp_min(kinds.tiny)
+        labels = self.values[..., None, :, :]
+        cosines = cosine_similarity(predictions / size, labels, dim=-1, eps=kinds.tiny)
         return (cosines * self.samples).sum(-1) / self.samples.sum(-1)
 
     def loss(self, predictions: Tensor, samples: slice, eta: float) -> Tensor:
@@ -215,7 +218,7 @@ def _compare(head: Heads, epochs: int) -> list[Tensor]:
     )
     n, d = values.shape
     measures = []
-    size = max(1, BLOCK // (n * d))
+    size = max(1, BLOCK // (n * max(n, d)))
     for first in range(0, n, size):
         token = torch.arange(first, min(first + size, n), device=output.device)
         problem = softmax_problem(

@@ -7,9 +7,11 @@ keys are uncorrelated:
 
     E‖ô − o‖² / ‖o‖² = Σ_i a_i² S_i ‖v_i − o‖² / (d_r ‖o‖²)
 
-and with unit vectors for values it is that of the attention itself. Errors that keys have in common
-cancel, so this is on the safe side. S exceeds every float64 where ‖k + q‖² is large: all of it is
-in logarithms.
+and with unit vectors for values it is that of the attention itself. What all keys have in common
+cancels, so this is on the safe side where keys differ, or like ones have unlike values. Where the
+same keys come again and again with the same values, their errors add up instead, and more features
+are needed, up to as many times as they come. S exceeds every float64 where ‖k + q‖² is large: all
+of it is in logarithms.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from icl_contrastive.heads import Data, Mask
 
 PAIRS = 2**13  # of keys and queries that closed forms are evaluated for; some take microseconds
+NEAR = 1.25  # an error is drawn again with more features if it is so many times the tolerance
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,11 @@ class Requirements:
         matrix: what is within the tolerance, ``attention`` or ``output``.
         tolerance: the relative error allowed, a root mean square over draws.
         rows: one for each head (its position in the flattened leading axes), family and
-            projection. ``log10_predicted`` is d_r by the closed forms. Draws of ``drawn`` features
-            had ``error``, from ``error_low`` to ``error_high`` (95 %). Where the prediction or the
-            tolerance was within reach, ``log10_measured``, ``log10_low`` and ``log10_high`` are the
-            d_r that follow from these; elsewhere NaN.
+            projection. ``log10_predicted`` is d_r by the closed forms. Draws of ``drawn`` features,
+            so many or more where these were too few, had ``error``, from ``error_low`` to
+            ``error_high`` (95 %). Where the prediction or the tolerance was within reach,
+            ``log10_measured``, ``log10_low`` and ``log10_high`` are the d_r that follow from these;
+            elsewhere NaN.
         reasons: by head the 10 %, 50 % and 90 % quantiles of ‖k + q‖² and ‖k − q‖² over the pairs
             that attend: ``sum_low``, ``sum``, ``sum_high``, ``difference_low`` …
     """
@@ -212,17 +216,16 @@ def _requirement(
     head = head._replace(queries=head.queries[kept], attends=head.attends[kept])
     scores = (head.queries @ head.keys.mT).masked_fill(~head.attends, -torch.inf)
     attention = scores.softmax(-1)
-    some = slice(None, None, -(-attention.numel() // PAIRS))  # evenly spaced queries
+    step = min(len(attention), -(-attention.numel() // PAIRS))
+    some = slice(step // 2, None, step)  # evenly spaced queries
     log_v = _log_error(
         head._replace(queries=head.queries[some]), scores[some], family, statistics
     )  # (queries,)
     log_d_r = float(np.median(log_v)) - 2 * math.log(tolerance)
     within_reach = log_d_r <= math.log(most)
-    d_r = math.ceil(math.exp(log_d_r)) if within_reach else most
-    d_r = max(1, -(-d_r // family.multiple)) * family.multiple
     exact = attention if head.values is None else attention @ head.values
 
-    def squared_error() -> Array:
+    def squared_error(d_r: int) -> Array:
         """‖ô − o‖² / ‖o‖² of each query in one draw, (n,)."""
         drawn = family.draw(rng, head.keys.shape[-1], d_r, statistics)
         arrays = {name: torch.as_tensor(array).to(attention) for name, array in drawn.items()}
@@ -235,11 +238,18 @@ def _requirement(
         relative = torch.where(error == 0, error, error / (exact**2).sum(-1))
         return np.asarray(relative.cpu().numpy())
 
-    squares = np.stack([squared_error() for _ in range(draws)])  # (draws, n)
+    count = math.exp(log_d_r) if within_reach else most
+    while True:
+        d_r = max(1, -(-math.ceil(count) // family.multiple)) * family.multiple
+        squares = np.stack([squared_error(d_r) for _ in range(draws)])  # (draws, n)
+        error = np.median(np.sqrt(squares.mean(0)))
+        count = min(most, d_r * (error / tolerance) ** 2)
+        if not (within_reach and error > NEAR * tolerance and count > d_r):
+            break
     samples = squares[rng.integers(draws, size=(RESAMPLES, draws))].mean(1)  # (resamples, n)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.median(np.sqrt(samples), -1), [tail, 1 - tail])
-    errors = np.median(np.sqrt(squares.mean(0))), low, high
+    errors = error, low, high
     least = tolerance * d_r**-0.5  # the error with d_r where one feature is enough
     scaled = [math.log10(d_r) + 2 * math.log10(max(e, least) / tolerance) for e in errors]
     measured = scaled if within_reach or errors[0] <= tolerance else [math.nan] * 3

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from icl_contrastive.attention import Weights, project
 from icl_contrastive.choices import Normalization
-from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend
+from icl_contrastive.descent import SCHEMES, Descent, Scheme, descend, pair_cosines
 from icl_contrastive.dual import DualProblem, dual_problem, join, softmax_coordinates
 from icl_contrastive.features.base import ExponentialFeatures, FeatureMap
 from icl_contrastive.kernel_dual import descend_softmax, softmax_problem
@@ -400,6 +400,12 @@ def test_whole_path_in_closed_form(case: Case, epochs: int, shared: bool) -> Non
         others.append(np.mean(of_others) if of_others else np.nan)
     np.testing.assert_allclose(descent.cosine, cosines, atol=1e-7)
     np.testing.assert_allclose(descent.cosine_others, others, atol=1e-7)
+
+
+def test_cosines_do_not_depend_on_the_size_of_labels() -> None:
+    predictions, labels = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 6, 4)))
+    small = pair_cosines(predictions, 1e-50 * labels)
+    torch.testing.assert_close(small, pair_cosines(predictions, labels))
 
 
 @every_model

@@ -182,6 +182,27 @@ def test_nothing_overflows() -> None:
     assert found.one_step_error.max() <= TOLERANCE
 
 
+@given(
+    seed=st.integers(0, 2**32 - 10),
+    size=st.sampled_from([1.0, 30.0, 1000.0]),
+    smallest=st.sampled_from([1.0, 1e-9, 1e-100]),
+)
+def test_cosines_of_keys_and_values_of_any_size(seed: int, size: float, smallest: float) -> None:
+    """By the softmax of the kernels with each key; what comes later is of no account."""
+    queries, keys, values = heads(seed)
+    values[2] *= smallest
+    keys[:-1] *= size
+    keys[-1] *= 9 * size
+    found = check_equivalence(queries, keys, values, mask="causal", scale=1.0, epochs=1)
+    directions = torch.nn.functional.normalize(values, eps=0.0)
+    for t in range(1, len(keys)):
+        before = directions[:t] @ directions[t]
+        predictions = (keys[:t] @ keys[: t + 1].mT).softmax(-1) @ values[: t + 1]
+        after = (torch.nn.functional.normalize(predictions, eps=0.0) * directions[:t]).sum(-1)
+        assert found.cosine_before[t] == pytest.approx(before.mean().item(), abs=1e-9)
+        assert found.cosine_after[t] == pytest.approx(after.mean().item(), abs=1e-9)
+
+
 def test_a_wrong_start_breaks_the_identity() -> None:
     """What is checked can fail: W_0 of another token is not this one's."""
     queries, keys, values = heads(0)

@@ -121,6 +121,29 @@ def test_evenly_spaced_queries_stand_for_all(monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_allclose(some, every, atol=0.1)
 
 
+def test_few_queries_of_a_causal_head_are_not_its_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That attends to itself alone, without an error."""
+    monkeypatch.setattr("icl_contrastive.requirements.PAIRS", 17)
+    found = table(mask="causal", families=["positive"], draws=2, most=64)
+    assert (found["log10_predicted"] > 1).all()
+
+
+def test_alike_keys_with_alike_values_are_drawn_until_the_tolerance_is_near() -> None:
+    """Their errors add up, which the prediction leaves out; each of them once is the same layer."""
+    values = np.random.default_rng(3).standard_normal((4, 6))
+    queries, keys = heads(n=4, size=0.5)
+    layer: dict[str, Any] = {"families": ["positive"], "projections": ["independent"], "draws": 100}
+    once = table(queries=queries, keys=keys, values=values, **layer)
+    often = table(
+        queries=queries, keys=np.tile(keys, (32, 1)), values=np.tile(values, (32, 1)), **layer
+    )
+    predicted = [10 ** one["log10_predicted"].item() for one in (once, often)]
+    assert predicted[0] == pytest.approx(32 * predicted[1])
+    assert often["error"].item() < 1.25 * 0.1
+    assert often["log10_low"].item() < once["log10_high"].item()
+    assert once["log10_low"].item() < often["log10_high"].item()
+
+
 def test_equal_keys_need_one_feature() -> None:
     """Whatever is drawn, the attention to equal keys is uniform."""
     found = table(keys=np.zeros((16, 8)), families=["positive"])

@@ -35,10 +35,11 @@ def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> N
         ".png": {"Software": None, "Source": origin_of_it},
     }
     rendered: list[tuple[Path, bytes]] = []
-    for path in paths:
+    # The layout is the PNG's, whose renderer measures texts at 300 dpi, where the PDF's does at 72.
+    for path in sorted(paths, key=lambda path: path.suffix, reverse=True):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=path.suffix[1:], metadata=metadata[path.suffix])
-        figure.set_layout_engine("none")  # which has cost half the time, and is done
+        figure.set_layout_engine("none")
         rendered.append((path, buffer.getvalue()))
     for path, content in rendered:
         write_atomically(path, methodcaller("write_bytes", content))
