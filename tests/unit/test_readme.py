@@ -1,5 +1,6 @@
 """The worked examples of README.md and of the pages in workflow/docs do what these say."""
 
+import copy
 import importlib.util
 import re
 import textwrap
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from snakemake.utils import update_config
 
 from icl_contrastive import variants
 from icl_contrastive.attention import Weights
@@ -91,6 +93,26 @@ def test_the_config_takes_the_worked_example(
     config["variants"]["damped"]["gama"] = 1
     with pytest.raises(ConfigError, match=r"variants\.damped\.gama"):
         read_experiment(config, schema)
+
+
+def test_the_files_that_override_the_config_are_accepted() -> None:
+    """And a removed part that something else names is not, as the page says."""
+    base, schema = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        for name in ("config.yaml", "workflow/schemas/config.schema.yaml")
+    )
+    page = (DOCS / "config.md").read_text(encoding="utf-8")
+    for example in (
+        block("override", ROOT / "config/README.md"),
+        *re.findall(r"`([^`\n]*: \{\w+: null\})`", page),
+    ):
+        config = copy.deepcopy(base)
+        update_config(config, yaml.safe_load(example))
+        assert "cosine" not in read_experiment(config, schema, base).figures
+    config = copy.deepcopy(base)
+    config["variants"]["softmax_elu"] = None
+    with pytest.raises(ConfigError, match=r"families\.trained\.variants"):
+        read_experiment(config, schema, base)
 
 
 @pytest.mark.slow
