@@ -8,6 +8,7 @@ add v_i φ(k_i)ᵀ, and W_0 is the coefficient v_{N+1}/D' of the token's own key
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
-BLOCK = 2**23  # coefficients, or kernels between keys, in memory at a time: 64 MB
+BLOCK = 2**23  # coefficients in memory at a time, 64 MB
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,22 @@ class SoftmaxProblem:
     def cosine(self, coefficients: Tensor) -> Tensor:
         """Mean over the demonstrations of cos(f(k_i), v_i), (..., T); NaN without any."""
         kinds = torch.finfo(coefficients.dtype)
-        absent = (coefficients == 0).all(-1)[..., None]  # (..., T, n, 1)
-        log_gram = self.log_gram[..., None, :, :].masked_fill(absent, -torch.inf)
-        # Each f(k_i) by a factor of its own: the largest of its terms is 1.
-        log_gram = log_gram - log_gram.amax(-2, keepdim=True).clamp_min(kinds.min)
-        predictions = log_gram.exp().mT @ coefficients  # (..., T, n, d)
+        log_gram = self.log_gram - self.log_gram.amax(-2, keepdim=True)  # each f(k_i) by a factor
+        if log_gram.min() > math.log(kinds.tiny) / 2:
+            predictions = log_gram.exp().mT[..., None, :, :] @ coefficients  # (..., T, n, d)
+        else:  # what is all of f(k_i) could vanish beside keys that have no part in it
+            predictions = torch.stack(list(map(self._at_keys, coefficients.unbind(-3))), -3)
         size = predictions.abs().amax(-1, keepdim=True).clamp_min(kinds.tiny)
         labels = self.values[..., None, :, :]
         cosines = cosine_similarity(predictions / size, labels, dim=-1, eps=kinds.tiny)
         return (cosines * self.samples).sum(-1) / self.samples.sum(-1)
+
+    def _at_keys(self, coefficients: Tensor) -> Tensor:
+        """f(k_i) of one query, each over the largest κ in it: (..., n, d) → (..., n, d)."""
+        absent = (coefficients == 0).all(-1, keepdim=True)
+        log_gram = self.log_gram.masked_fill(absent, -torch.inf)
+        largest = log_gram.amax(-2, keepdim=True).clamp_min(torch.finfo(log_gram.dtype).min)
+        return (log_gram - largest).exp().mT @ coefficients
 
     def loss(self, predictions: Tensor, samples: slice, eta: float) -> Tensor:
         """Eq. 9, −(1/ηD) Σ_i v_iᵀ f(k_i), for predictions f(k_i) (..., T, s, d): (..., T)."""
@@ -218,7 +226,7 @@ def _compare(head: Heads, epochs: int) -> list[Tensor]:
     )
     n, d = values.shape
     measures = []
-    size = max(1, BLOCK // (n * max(n, d)))
+    size = max(1, BLOCK // (n * d))
     for first in range(0, n, size):
         token = torch.arange(first, min(first + size, n), device=output.device)
         problem = softmax_problem(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from icl_contrastive.heads import Data, Mask
 
 PAIRS = 2**13  # of keys and queries that closed forms are evaluated for; some take microseconds
+EXACT = "donot_use_mm_for_euclid_dist"  # of small distances between long vectors
 NEAR = 1.25  # an error is drawn again with more features if it is so many times the tolerance
 
 
@@ -196,8 +197,8 @@ def _every_other(heads: Heads, first: int) -> Heads:
 def _squares(head: Heads) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, sign in (("sum", 1), ("difference", -1)):
-        pairs = head.queries[:, None] + sign * head.keys  # (n, n', d)
-        quantiles = np.quantile((pairs**2).sum(-1)[head.attends].cpu(), [0.1, 0.5, 0.9])
+        lengths = torch.cdist(head.queries, -sign * head.keys, compute_mode=EXACT)  # (n, n')
+        quantiles = np.quantile(lengths[head.attends].cpu() ** 2, [0.1, 0.5, 0.9])
         found |= dict(zip((f"{name}_low", name, f"{name}_high"), quantiles.tolist(), strict=True))
     return found
 
@@ -285,8 +286,7 @@ def _log_error(head: Heads, scores: Tensor, family: Family, statistics: Statisti
     else:
         output = attention @ head.values
         size = (output**2).sum(-1, keepdim=True)
-        exact = "donot_use_mm_for_euclid_dist"
-        distance = torch.cdist(output, head.values, compute_mode=exact) ** 2
+        distance = torch.cdist(output, head.values, compute_mode=EXACT) ** 2
         of_others = others @ head.values - head.values[top[:, 0]]
         from_others = (of_others**2).sum(-1, keepdim=True)
     log_distance = distance.log().scatter(-1, top, 2 * log_rest + from_others.log())
