@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,14 @@ SMALL_MULTIVERSE = (*SMOKE, str(ROOT / "tests/small_multiverse.yaml"))
 NOTHING = "Nothing to be done"
 FIGURE_TABLES = {name: one.tables for name, one in FIGURES.items() if one.keys is not None}
 """What each figure of the config is drawn from."""
+
+
+def block(name: str, page: str) -> str:
+    """A block of code of a page, between comments that name it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {name}:begin -->\s*?\n( *```\w+\n.*?)```", text, re.DOTALL)
+    assert found is not None, name
+    return textwrap.dedent(found[1]).partition("\n")[2]
 
 
 def free_port() -> int:

@@ -19,7 +19,7 @@ from icl_contrastive.config import read_experiment
 from icl_contrastive.report.reference import differences, subject
 from icl_contrastive.report.results_page import PAGE, REFERENCE, quoted
 
-from ..project import FIGURE_TABLES, ROOT, SMOKE, Project
+from ..project import FIGURE_TABLES, ROOT, SMOKE, Project, block
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,23 @@ def test_the_page_is_made_once_and_changes_nothing_else(project: Project, page: 
     assert page
     assert project.outdated("all", *SMOKE) == {}
     assert project.outdated("report_page", *SMOKE) == {}
+
+
+def test_a_figure_of_ones_own_is_drawn_and_described(smoke: Project, tmp_path: Path) -> None:
+    """The worked example of workflow/docs/extending.md."""
+    own, page = Project(tmp_path / "project"), "workflow/docs/extending.md"
+    shutil.copytree(smoke.root, own.root)
+    module = own.root / "src/icl_contrastive/figures/shares.py"
+    module.write_text(block("figure", page), encoding="utf-8")
+    caption = own.root / "workflow/report/shares.rst"
+    caption.write_text(block("caption", page), encoding="utf-8")
+    with own.edited("config.yaml", "\n  figure_1:", "\n  shares: {}\n  figure_1:"):
+        assert set(own.outdated("shares", *SMOKE)) == {"figures/shares"}
+        own.make("shares", "report_page", *SMOKE)
+    text = (own.root / "results/report.html").read_text("utf-8")
+    described = text[text.index('<article class="figure" id="shares"') :].partition("</article>")[0]
+    for words in ("Where the predictions come from", "in the median", "zero-shot case", "Dots in"):
+        assert words in described
 
 
 def test_an_edit_of_a_caption_makes_the_page_anew(project: Project, page: str) -> None:

@@ -3,7 +3,6 @@
 import copy
 import importlib.util
 import re
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -21,25 +20,17 @@ from icl_contrastive.features.base import ExponentialFeatures
 from icl_contrastive.prediction import predict
 from icl_contrastive.variants import Variant
 
+from ..project import ROOT, block
 from .processes import python
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "workflow/docs"
-EXTENDING = DOCS / "extending.md"
-
-
-def block(name: str, page: Path = EXTENDING) -> str:
-    """A block of code of a page, between comments that name it."""
-    text = page.read_text(encoding="utf-8")
-    found = re.search(rf"<!-- {name}:begin -->\s*?\n( *```\w+\n.*?)```", text, re.DOTALL)
-    assert found is not None, name
-    return textwrap.dedent(found[1]).partition("\n")[2]
+EXTENDING = "workflow/docs/extending.md"
 
 
 @pytest.fixture
 def damped(tmp_path: Path) -> type[Variant]:
     path = tmp_path / "damped.py"
-    path.write_text(block("variant"), encoding="utf-8")
+    path.write_text(block("variant", EXTENDING), encoding="utf-8")
     spec = importlib.util.spec_from_file_location("damped", path)
     assert spec is not None
     assert spec.loader is not None
@@ -72,13 +63,13 @@ def test_worked_example_is_exact(damped: type[Variant], gamma: float) -> None:
 def test_worked_example_is_called_what_the_page_says(damped: type[Variant]) -> None:
     label = damped().label
     assert label == "damped, γ = 0.5"
-    assert f"`{label}`" in EXTENDING.read_text(encoding="utf-8")
+    assert f"`{label}`" in (ROOT / EXTENDING).read_text(encoding="utf-8")
 
 
 def test_the_config_takes_the_worked_example(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "damped.py").write_text(block("variant"), encoding="utf-8")
+    (tmp_path / "damped.py").write_text(block("variant", EXTENDING), encoding="utf-8")
     monkeypatch.setattr(variants, "__path__", [*variants.__path__, str(tmp_path)])
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     config["variants"]["damped"] = {"model": "damped", "learning_rate": 0.003, "settings": ["n15"]}
@@ -103,7 +94,7 @@ def test_the_files_that_override_the_config_are_accepted() -> None:
     )
     page = (DOCS / "config.md").read_text(encoding="utf-8")
     for example in (
-        block("override", ROOT / "config/README.md"),
+        block("override", "config/README.md"),
         *re.findall(r"`([^`\n]*: \{\w+: null\})`", page),
     ):
         config = copy.deepcopy(base)
@@ -117,15 +108,15 @@ def test_the_files_that_override_the_config_are_accepted() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "page"), [("own-layer", ROOT / "README.md"), ("mathematics", DOCS / "reuse.md")]
+    ("name", "page"), [("own-layer", "README.md"), ("mathematics", "workflow/docs/reuse.md")]
 )
-def test_mathematics_of_ones_own(name: str, page: Path) -> None:
+def test_mathematics_of_ones_own(name: str, page: str) -> None:
     python("-c", block(name, page), OMP_NUM_THREADS="1")
 
 
 def test_the_list_of_claims_takes_the_worked_example() -> None:
     entries = yaml.safe_load((ROOT / "workflow/claims.yaml").read_text(encoding="utf-8"))
-    entries["claims"] += yaml.safe_load(block("claim"))
+    entries["claims"] += yaml.safe_load(block("claim", EXTENDING))
     claim = read_claims(entries)[1][-1]
     assert "k = 5" in claim.claim
     config, schema = (

@@ -7,17 +7,10 @@ import re
 import pytest
 import yaml
 
-from ..project import NOTHING, ROOT, Project
+from ..project import NOTHING, ROOT, Project, block
 
-TEXT = (ROOT / "workflow/docs/reuse.md").read_text(encoding="utf-8")
+PAGE = "workflow/docs/reuse.md"
 SMOKE = yaml.safe_load((ROOT / "workflow/smoke.yaml").read_text(encoding="utf-8"))
-
-
-def block(name: str) -> str:
-    """A block of code of the document, between comments that name it."""
-    found = re.search(rf"<!-- {name}:begin -->\s*```\w+\n(.*?)```", TEXT, re.DOTALL)
-    assert found is not None, name
-    return found[1]
 
 
 @pytest.fixture
@@ -25,8 +18,8 @@ def outer(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A workflow with this project as its module, in a folder below it."""
     outer = Project(tmp_path_factory.mktemp("outer"))
     Project.copy(outer.root / "icl")
-    (outer.root / "Snakefile").write_text(block("module"), encoding="utf-8")
-    (outer.root / "mine.yaml").write_text(block("module-config"), encoding="utf-8")
+    (outer.root / "Snakefile").write_text(block("module", PAGE), encoding="utf-8")
+    (outer.root / "mine.yaml").write_text(block("module-config", PAGE), encoding="utf-8")
     return outer
 
 

@@ -11,26 +11,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ..project import ROOT, SMOKE, Project
+from ..project import ROOT, SMOKE, Project, block
 
-TEXT = (ROOT / "workflow/docs/features.md").read_text(encoding="utf-8")
+PAGE = "workflow/docs/features.md"
 CONFIG = (*SMOKE, "own.yaml")
 TARGETS = ("results/pretrained/n15/softmax_wide.safetensors", "results/families/n15.csv")
-
-
-def block(name: str) -> str:
-    """A block of code of the page, between comments that name it."""
-    found = re.search(rf"<!-- {name}:begin -->\s*```\w+\n(.*?)```", TEXT, re.DOTALL)
-    assert found is not None, name
-    return found[1]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with the family, trained and compared on the smoke configuration."""
     project = Project.copy(tmp_path_factory.mktemp("plug_ins") / "project")
-    (project.root / "my_features.py").write_text(block("family"), encoding="utf-8")
-    (project.root / "own.yaml").write_text(block("family-config"), encoding="utf-8")
+    (project.root / "my_features.py").write_text(block("family", PAGE), encoding="utf-8")
+    (project.root / "own.yaml").write_text(block("family-config", PAGE), encoding="utf-8")
     project.make(*TARGETS, *CONFIG)
     return project
 
@@ -75,8 +68,8 @@ def test_a_module_that_is_not_there_ends_the_run_before_any_job(project: Project
 
 
 def test_the_family_passes_the_tests_of_all(tmp_path: Path) -> None:
-    (tmp_path / "my_features.py").write_text(block("family"), encoding="utf-8")
-    (tmp_path / "test_wide.py").write_text(block("family-test"), encoding="utf-8")
+    (tmp_path / "my_features.py").write_text(block("family", PAGE), encoding="utf-8")
+    (tmp_path / "test_wide.py").write_text(block("family-test", PAGE), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "test_wide.py"],
         cwd=tmp_path,
