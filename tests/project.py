@@ -37,7 +37,8 @@ FIGURE_TABLES = {name: one.tables for name, one in FIGURES.items() if one.keys i
 def block(name: str, page: str) -> str:
     """A block of code of a page, between comments that name it."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.search(rf"<!-- {name}:begin -->\s*?\n( *```\w+\n.*?)```", text, re.DOTALL)
+    pattern = rf"<!-- {name}:begin -->\n( *```\w*\n.*?)```\n *<!-- {name}:end -->"
+    found = re.search(pattern, text, re.DOTALL)
     assert found is not None, name
     return textwrap.dedent(found[1]).partition("\n")[2]
 

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
+from ..project import ROOT, block
 from .processes import python
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).parents[2] / "workflow" / "docs" / "layers.md"
+PAGE = "workflow/docs/layers.md"
 SIZES = ("size-64", "size-128")
 
 
-def block(name: str) -> str:
-    found = re.search(
-        rf"<!-- {name}:begin -->\n```\w*\n(.*?)```\n<!-- {name}:end -->",
-        PAGE.read_text(encoding="utf-8"),
-        re.DOTALL,
-    )
-    assert found is not None, name
-    return found[1]
-
-
 def test_layers_are_steps() -> None:
-    python("-c", block("equivalence"), OMP_NUM_THREADS="1")
+    python("-c", block("equivalence", PAGE), OMP_NUM_THREADS="1")
 
 
 def test_the_tables_are_those_of_the_page() -> None:
     """But for what draws of another processor may round otherwise: reason and predictions."""
     names = ("requirements", "small", "balanced")
-    printed = python("-c", "\n".join(map(block, names)), OMP_NUM_THREADS="1").stdout
+    printed = python(
+        "-c", "\n".join(block(name, PAGE) for name in names), OMP_NUM_THREADS="1"
+    ).stdout
 
     def fixed(text: str) -> list[str]:
         return [line[:40] for line in text.splitlines() if line]
 
-    assert fixed(printed) == fixed("".join(map(block, SIZES)))
+    assert fixed(printed) == fixed("".join(block(name, PAGE) for name in SIZES))
 
 
 def test_every_example_is_run() -> None:
-    examples = PAGE.read_text(encoding="utf-8").count("```python")
+    examples = (ROOT / PAGE).read_text(encoding="utf-8").count("```python")
     assert examples == len(("equivalence", "requirements", "small", "balanced"))

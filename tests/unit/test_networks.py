@@ -6,7 +6,6 @@ import copy
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +30,7 @@ from icl_contrastive.networks.measures import judged_inputs, measure_layer
 from icl_contrastive.networks.packages import SMILES
 from icl_contrastive.steps import heads as heads_step
 from icl_contrastive.steps import record_network
-from tests.project import ROOT, Project
+from tests.project import ROOT, Project, block
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
@@ -136,11 +135,7 @@ def test_a_layer_of_ones_own_from_file_to_table(mine: Path, tmp_path: Path) -> N
 
 
 def test_the_layer_of_the_page_is_read_as_the_page_says(tmp_path: Path) -> None:
-    page = (ROOT / "workflow/docs/networks.md").read_text(encoding="utf-8")
-    program, line = (
-        re.findall(rf"<!-- {name}:begin -->\n```\w+\n(.*?)```", page, re.DOTALL)[0]
-        for name in ("save", "config")
-    )
+    program, line = (block(name, "workflow/docs/networks.md") for name in ("save", "config"))
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     changed = copy.deepcopy(CONFIG)
     changed["networks"]["read"] |= yaml.safe_load(line)["networks"]["read"]

@@ -1,24 +1,20 @@
 """The example of workflow/docs/reuse.md for the mathematics of one's own layer."""
 
-import re
 import runpy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-TEXT = (Path(__file__).parents[2] / "workflow/docs/reuse.md").read_text(encoding="utf-8")
+from ..project import block
 
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the example ends with, by name."""
-    found = re.search(r"<!-- errors:begin -->\s*```python\n(.*?)```", TEXT, re.DOTALL)
-    assert found is not None
     path = tmp_path_factory.mktemp("reuse") / "example.py"
-    path.write_text(found[1], encoding="utf-8")
+    path.write_text(block("errors", "workflow/docs/reuse.md"), encoding="utf-8")
     return runpy.run_path(str(path))
 
 
