@@ -24,21 +24,30 @@ if config.DISABLE_JIT:
     log.warning("NUMBA_DISABLE_JIT is not heeded: there are vectors in compiled code alone")
 
 
-def jit(function: Any) -> Any:
-    """Compile, and keep the compiled code on disk where that is possible.
+def jit(function: Any, **options: Any) -> Any:
+    """Compile for calls by compiled functions alone; those of Python need a wrapper, see ``entry``.
 
     Functions count no references to their arrays (no NRT): counting took longer than the arithmetic
     of a step. So they can make no arrays, and what they are given must outlive the call.
 
     Sums keep their order: LLVM would choose between a reordered and a plain loop by where the
     arrays happen to lie in memory, and the same job would not give the same bytes again.
+
+    Each function is optimized again in every caller of it, so one that has a single caller, and
+    calls much itself, compiles fastest inlined.
     """
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True} | options
+    options |= {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
     disabled, config.DISABLE_JIT = config.DISABLE_JIT, 0
     try:
-        options: Any = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
-        compiled: Any = numba.njit(**options)(function)
+        return numba.njit(**options)(function)
     finally:
         config.DISABLE_JIT = disabled
+
+
+def entry(function: Any) -> Any:
+    """Compile for calls by Python, and keep the code on disk where that is possible."""
+    compiled = jit(function, no_cpython_wrapper=False)
     if cache_folder(config.CACHE_DIR) is not None:
         compiled._cache = _OptionalCache(function)  # type: ignore[no-untyped-call]  # noqa: SLF001
     return compiled

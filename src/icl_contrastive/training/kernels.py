@@ -10,6 +10,7 @@ where it is large, the tokens of a tile are shifted by their largest exponents: 
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,7 @@ def rank(scores: Array, count: int, j: int) -> int:
     return position
 
 
-@jit
+@partial(jit, inline="always")
 def own_negatives(n: int, kernel: Kernel, mix: Mix, work: Workspace) -> None:
     """Fill ``work.repulsion`` from the scores of every demonstration as the query (Eq. 18)."""
     demonstrations, d = n - 1, work.keys.shape[0]

@@ -9,9 +9,10 @@ takes Σ_i a_i r_ij off c_j, with r by ranks, which are constants of differentia
 """
 
 import math
+from functools import partial
 from typing import Any
 
-from icl_contrastive.training.compiled import jit
+from icl_contrastive.training.compiled import entry, jit
 from icl_contrastive.training.kernels import (
     own_negatives,
     rank,
@@ -96,7 +97,7 @@ def attend(n: int, kernel: Kernel, work: Workspace, tilt: bool) -> None:
         attention[i] /= normalizer
 
 
-@jit
+@partial(jit, inline="always")
 def forward(
     tokens: Array, weights: Stacks, kernel: Kernel, mix: Mix, d_y: int, work: Workspace, tilt: bool
 ) -> None:
@@ -236,7 +237,7 @@ def take_step(weights: Array, lanes: int, gradient: Array, rate: Any) -> None:
         store(gradient, place, zero)
 
 
-@jit
+@entry
 def visit_prompts(
     weights: Stacks,
     gradients: Stacks,
