@@ -36,8 +36,14 @@ def jit(function: Any, **options: Any) -> Any:
     Each function is optimized again in every caller of it, so one that has a single caller, and
     calls much itself, compiles fastest inlined.
     """
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True} | options
-    options |= {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
+    options = {
+        "error_model": "numpy",
+        "fastmath": {"contract"},
+        "_nrt": False,
+        "no_cfunc_wrapper": True,
+        "no_cpython_wrapper": True,
+        **options,
+    }
     disabled, config.DISABLE_JIT = config.DISABLE_JIT, 0
     try:
         return numba.njit(**options)(function)
