@@ -67,7 +67,7 @@ def serve(python: str) -> None:
     """Fork for each request, as long as the parent lives."""
     import gc
 
-    for name in ("snakemake.cli", "jsonschema", *LIBRARIES):
+    for name in ("snakemake.cli", "smart_open", "jsonschema", *LIBRARIES):
         import_module(name)
     import_module("snakemake.cli").get_argument_parser()  # it imports all plugins
     gc.freeze()

@@ -7,9 +7,12 @@ the edited module, and no others.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+_DEFINITION = re.compile(rb"^(?:@|def |class )", re.MULTILINE)
 
 
 def import_closure(module: str, root: Path) -> list[Path]:
@@ -51,8 +54,17 @@ def _direct_imports(module: str, root: Path) -> list[str]:
         return []
     parents = [module.rsplit(".", i)[0] for i in range(1, module.count(".") + 1)]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    named = _imported_names(ast.parse(path.read_bytes()), package)
+    named = _imported_names(_parse(path.read_bytes()), package)
     return [name for name in {*parents, *named} if _file(name, root)]
+
+
+def _parse(source: bytes) -> ast.Module:
+    """A module up to the first definition below its last import: parsing is what takes time."""
+    rest = _DEFINITION.search(source, source.rfind(b"import"))
+    try:
+        return ast.parse(source[: rest and rest.start()])
+    except SyntaxError:  # that was no definition, but a line of a string
+        return ast.parse(source)
 
 
 def _imported_names(node: ast.AST, package: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ PACKAGE = {
         def later():
             from pack.lazy import something
         """,
-    "whole.py": "import pack.second_hand",
+    "whole.py": 'import pack.second_hand\nTEXT = """\ndef in_a_string():\n"""\n',
     "second_hand.py": "import pack.step",
     "inner/__init__.py": "from ..from_inner import thing",
     "inner/deep.py": "from .. import from_deep",

@@ -1,6 +1,7 @@
 """What the other files share: the checked config, the code that a step consists of, and the way
 that Python is run."""
 
+import gc
 import json
 import math
 import os
@@ -19,6 +20,8 @@ from snakemake.path_modifier import PATH_MODIFIER_FLAG
 from snakemake.settings.enums import RerunTrigger
 from snakemake.settings.types import DAGSettings
 from snakemake_interface_executor_plugins.settings import ExecMode
+
+gc.freeze()  # no more search for garbage among all that Snakemake has loaded
 
 PROJECT = Path(os.path.realpath(workflow.current_basedir)).parents[1]
 SOURCE = PROJECT / "src"
@@ -58,8 +61,9 @@ def checked_file(name):
 
 def checked_experiment(config):
     """The experiment that the config describes; an invalid one ends the run here."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where PyYAML has it
     schema, base = (
-        yaml.safe_load((PROJECT / name).read_text(encoding="utf-8"))
+        yaml.load((PROJECT / name).read_text(encoding="utf-8"), loader)
         for name in ("workflow/schemas/config.schema.yaml", "config.yaml")
     )
     try:
@@ -110,6 +114,7 @@ def project_files(pattern):
     return [as_input(path, PROJECT) for path in sorted(PROJECT.glob(pattern))]
 
 
+@cache
 def as_input(path, root):
     """A path as Snakemake is told it: relative, and one outside the working directory recorded as
     what it is below its root, so that neither a project nor results that have moved are run again.

@@ -6,6 +6,7 @@ variant's module alone, and a new variant runs no other's jobs again.
 
 import pkgutil
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,7 @@ def models() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
 
 
+@cache
 def variant_class(name: str) -> type[Variant]:
     """The class of a model; raises KeyError for an unknown one."""
     if name not in models():

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from icl_contrastive.mixing import Mixing
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from icl_contrastive.dual import DualProblem
+
+_hints: Callable[..., dict[str, Any]] = cache(get_type_hints)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Variant:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value that a parameter cannot have."""
-        for name, hint in get_type_hints(type(self)).items():
+        for name, hint in _hints(type(self)).items():
             value = getattr(self, name)
             number = isinstance(value, Real) and not isinstance(value, bool)
             if get_origin(hint) is Literal and value not in get_args(hint):
@@ -103,7 +106,7 @@ class Variant:
 
 def _bounds(kind: type[Variant]) -> dict[str, Mapping[str, float]]:
     """What the annotations of its parameters say about them, the schema's ``minimum`` among it."""
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind, include_extras=True)
     return {
         name: ChainMap(*hint.__metadata__)
         for name, hint in hints.items()
