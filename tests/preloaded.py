@@ -66,11 +66,14 @@ def _is_open(file: int) -> bool:
 def serve(python: str) -> None:
     """Fork for each request, as long as the parent lives."""
     import gc
+    import weakref
 
     for name in ("snakemake.cli", "smart_open", "jsonschema", *LIBRARIES):
         import_module(name)
     import_module("snakemake.cli").get_argument_parser()  # it imports all plugins
     gc.freeze()
+    for one in weakref.finalize._registry:  # type: ignore[attr-defined]  # noqa: SLF001
+        one.atexit = False  # else each fork ends all that is loaded here, which takes long
     parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
