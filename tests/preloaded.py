@@ -1,24 +1,31 @@
 """A Python that has loaded what Snakemake and the steps import, which takes most of their time.
 
-    preloaded.py PYTHON                         the server: such a Python, which forks for requests
-    preloaded.py PYTHON -m MODULE ARGUMENT...   a request: a fork runs the module
+    preloaded.py PYTHON     forks for each request that `forked.py PYTHON` sends
 
-PYTHON is the file that makes a request of its arguments. The module has the folder, the
-environment and the open files of whoever runs it.
+A fork has the folder, the environment and the open files of whoever asks for it.
 """
 
 from __future__ import annotations
 
-import json
+import atexit
+import fcntl
+import gc
+import marshal
 import os
+import runpy
 import signal
 import socket
 import sys
+import traceback
+import weakref
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+LENGTH = 4  # bytes that say how long a request is
+MOST_FILES = 250  # that Linux passes on at once
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "numpy": (),
@@ -32,48 +39,17 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "seaborn": ("matplotlib", "pandas", "scipy"),
 }
 """Those that artifacts name if they were loaded, and which others each of them loads."""
-LENGTH = 4  # bytes that say how long a request is
-MOST_FILES = 250  # that Linux passes on at once
-
-
-def ask(python: str, arguments: Sequence[str]) -> int:
-    """Have a module run; its exit status."""
-    listed = os.listdir("/dev/fd")  # noqa: PTH208
-    files = [file for file in map(int, listed) if _is_open(file)]
-    request = {
-        "arguments": arguments,
-        "folder": os.getcwd(),  # noqa: PTH109 - this is to start fast
-        "environment": dict(os.environ),
-        "numbers": files,
-    }
-    sent = json.dumps(request).encode()
-    with socket.socket(socket.AF_UNIX) as server:
-        server.connect(f"{python}.socket")
-        socket.send_fds(server, [len(sent).to_bytes(LENGTH, "big")], files)
-        server.sendall(sent)
-        status = server.recv(1)
-    return status[0] if status else 1  # a process that was killed has sent none
-
-
-def _is_open(file: int) -> bool:
-    try:
-        os.fstat(file)
-    except OSError:
-        return False  # it was that which listed them
-    return True
 
 
 def serve(python: str) -> None:
     """Fork for each request, as long as the parent lives."""
-    import gc
-    import weakref
-
     for name in ("snakemake.cli", "smart_open", "jsonschema", *LIBRARIES):
         import_module(name)
     import_module("snakemake.cli").get_argument_parser()  # it imports all plugins
-    gc.freeze()
     for one in weakref.finalize._registry:  # type: ignore[attr-defined]  # noqa: SLF001
         one.atexit = False  # else each fork ends all that is loaded here, which takes long
+    loaded = Loaded()
+    gc.freeze()
     parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -90,7 +66,8 @@ def serve(python: str) -> None:
                 length, files, *_ = socket.recv_fds(client, LENGTH, MOST_FILES)
                 sent = client.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL)
                 if not os.fork():
-                    run(python, client.fileno(), files, **json.loads(sent))
+                    sys.meta_path.insert(0, loaded)
+                    run(python, client.fileno(), files, *marshal.loads(sent))  # noqa: S302
                 for file in files:
                     os.close(file)
 
@@ -122,18 +99,12 @@ def run(
     python: str,
     client: int,
     files: Sequence[int],
-    *,
     arguments: Sequence[str],
     folder: str,
     environment: Mapping[str, str],
     numbers: Sequence[int],
 ) -> None:
     """Do what ``python -m MODULE ARGUMENT...`` does, and end this process."""
-    import atexit
-    import fcntl
-    import runpy
-    import traceback
-
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     above = 1 + max(client, *files, *numbers)
     answer, *files = (fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, above) for one in (client, *files))
@@ -147,7 +118,6 @@ def run(
     before = [] if "PYTHONSAFEPATH" in environment else [folder]
     sys.path[:1] = before + [one for one in environment.get("PYTHONPATH", "").split(":") if one]
     sys.executable, sys.argv = python, list(arguments[1:])
-    sys.meta_path.insert(0, Loaded())
     status = 0
     try:
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
@@ -166,7 +136,4 @@ def run(
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 2:
-        serve(sys.argv[1])
-    else:
-        sys.exit(ask(sys.argv[1], sys.argv[2:]))
+    serve(sys.argv[1])

@@ -62,14 +62,15 @@ def preloaded_python() -> str:
     """A Python for modules, which has loaded what they import; all that it runs has it, too."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
-    program, python = Path(__file__).with_name("preloaded.py"), folder / "python"
-    here, there, server = (shlex.quote(str(one)) for one in (sys.executable, python, program))
+    server, client = (Path(__file__).with_name(f"{name}.py") for name in ("preloaded", "forked"))
+    python = folder / "python"
+    here, there, fork = (shlex.quote(str(one)) for one in (sys.executable, python, client))
     python.write_text(
-        f'#!/usr/bin/env bash\n[ "$1" != -m ] || exec {here} -IS {server} {there} "$@"\n'
+        f'#!/usr/bin/env bash\n[ "$1" != -m ] || exec {here} -IS {fork} {there} "$@"\n'
         f'exec {here} "$@"\n'
     )
     python.chmod(0o755)
-    process = subprocess.Popen([sys.executable, program, python], env=plain())
+    process = subprocess.Popen([sys.executable, server, python], env=plain())
     atexit.register(process.kill)
     while not python.with_suffix(".socket").exists():
         assert process.poll() is None
