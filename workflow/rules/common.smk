@@ -63,7 +63,7 @@ def checked_experiment(config):
     """The experiment that the config describes; an invalid one ends the run here."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where PyYAML has it
     schema, base = (
-        yaml.load((PROJECT / name).read_text(encoding="utf-8"), loader)
+        loader((PROJECT / name).read_text(encoding="utf-8")).get_single_data()
         for name in ("workflow/schemas/config.schema.yaml", "config.yaml")
     )
     try:
