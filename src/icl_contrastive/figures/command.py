@@ -14,6 +14,8 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from icl_contrastive.artifacts.files import write_atomically
@@ -38,7 +40,11 @@ def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> N
     # The layout is the PNG's, whose renderer measures texts at 300 dpi, where the PDF's does at 72.
     for path in sorted(paths, key=lambda path: path.suffix, reverse=True):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=path.suffix[1:], metadata=metadata[path.suffix])
+        # Not by `savefig`, which draws everything twice, for the layout and for the file.
+        if path.suffix == ".png":
+            FigureCanvasAgg(figure).print_png(buffer, metadata=metadata[path.suffix])
+        else:
+            FigureCanvasPdf(figure).print_pdf(buffer, metadata=metadata[path.suffix])
         figure.set_layout_engine("none")
         rendered.append((path, buffer.getvalue()))
     for path, content in rendered:

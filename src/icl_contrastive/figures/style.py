@@ -86,7 +86,7 @@ _SETTINGS: dict[str, Any] = {
     "ytick.major.pad": 2.0,
     "figure.constrained_layout.h_pad": 0.02,
     "figure.constrained_layout.w_pad": 0.02,
-    "savefig.dpi": 300,
+    "figure.dpi": 300,
     # Type 42 keeps a PDF's text selectable and is what journals ask for; the default is type 3.
     "pdf.fonttype": 42,
 }
