@@ -58,6 +58,7 @@ def draw(
     grid = figure.subplots(len(_ROWS), len(columns), sharex=True, sharey="row", squeeze=False)
     for axes in grid.flat:
         axes.set(xscale="log", yscale="log")
+        axes.minorticks_off()
     for axes, label in zip(grid[:, 0], _ROWS.values(), strict=True):
         axes.set_ylabel(label)
     for axes, family in zip(grid[0], columns, strict=True):
