@@ -24,6 +24,12 @@ from icl_contrastive.artifacts.tables import read_table
 from icl_contrastive.command import Config, StepError, run_step
 from icl_contrastive.figures import style
 
+# Not `savefig`, which draws everything twice: for the layout, and for the file.
+_PRINT: dict[str, Callable[[Figure], Callable[..., None]]] = {
+    ".png": lambda figure: FigureCanvasAgg(figure).print_png,
+    ".pdf": lambda figure: FigureCanvasPdf(figure).print_pdf,
+}
+
 
 def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> None:
     """Write the figure to every path, in the format of its suffix, with what made it as JSON.
@@ -40,11 +46,7 @@ def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> N
     # The layout is the PNG's, whose renderer measures texts at 300 dpi, where the PDF's does at 72.
     for path in sorted(paths, key=lambda path: path.suffix, reverse=True):
         buffer = io.BytesIO()
-        # Not by `savefig`, which draws everything twice, for the layout and for the file.
-        if path.suffix == ".png":
-            FigureCanvasAgg(figure).print_png(buffer, metadata=metadata[path.suffix])
-        else:
-            FigureCanvasPdf(figure).print_pdf(buffer, metadata=metadata[path.suffix])
+        _PRINT[path.suffix](figure)(buffer, metadata=metadata[path.suffix])
         figure.set_layout_engine("none")
         rendered.append((path, buffer.getvalue()))
     for path, content in rendered:
@@ -60,7 +62,7 @@ def main(draw: Callable[..., Figure], argv: Sequence[str] | None = None) -> None
 
     def make(arguments: argparse.Namespace, config: Config) -> None:
         for path in arguments.output:
-            if path.suffix not in (".pdf", ".png"):
+            if path.suffix not in _PRINT:
                 raise StepError(f"--output: {str(path)!r} ends neither in .pdf nor in .png")
         with style.applied():
             read = {name: read_table(name, getattr(arguments, name)) for name in tables}
