@@ -45,8 +45,9 @@ class Curves:
                 raise ValueError(f"errors with d_r = {size}: must be positive numbers")
         means = [errors[size][samples[size] % len(errors[size])].mean(1) for size in sizes]
         logs = np.log(np.stack(means, -1))
-        falling = [isotonic_regression(curve, increasing=False).x for curve in logs]
-        return cls(np.array(sizes, np.float64), np.array(falling))
+        for rises in np.flatnonzero((np.diff(logs) > 0).any(-1)):
+            logs[rises] = isotonic_regression(logs[rises], increasing=False).x
+        return cls(np.array(sizes, np.float64), logs)
 
     def at(self, size: int) -> Array:
         """Log errors at one of the sizes, (samples,); raises ValueError for another size."""
