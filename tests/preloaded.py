@@ -25,7 +25,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 LENGTH = 4  # bytes that say how long a request is
-MOST_FILES = 250  # that Linux passes on at once
+MOST_FILES = 253  # that Linux passes on at once
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "numpy": (),
@@ -33,7 +33,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "safetensors": (),
     "scipy": ("numpy",),
     "pandas": ("numpy",),
-    "numba": ("llvmlite", "numpy"),
+    "numba": ("llvmlite", "numpy", "scipy"),
     "torch": ("numpy",),
     "matplotlib": ("numpy",),
     "seaborn": ("matplotlib", "pandas", "scipy"),
@@ -43,6 +43,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 
 def serve(python: str) -> None:
     """Fork for each request, as long as the parent lives."""
+    parent = os.getppid()
     for name in ("snakemake.cli", "smart_open", "jsonschema", *LIBRARIES):
         import_module(name)
     import_module("snakemake.cli").get_argument_parser()  # it imports all plugins
@@ -50,7 +51,6 @@ def serve(python: str) -> None:
         one.atexit = False  # else each fork ends all that is loaded here, which takes long
     loaded = Loaded()
     gc.freeze()
-    parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{python}.unready")
@@ -66,8 +66,11 @@ def serve(python: str) -> None:
                 length, files, *_ = socket.recv_fds(client, LENGTH, MOST_FILES)
                 sent = client.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL)
                 if not os.fork():
-                    sys.meta_path.insert(0, loaded)
-                    run(python, client.fileno(), files, *marshal.loads(sent))  # noqa: S302
+                    try:
+                        sys.meta_path.insert(0, loaded)
+                        run(python, client.fileno(), files, *marshal.loads(sent))  # noqa: S302
+                    finally:
+                        os._exit(1)  # whoever asked is gone
                 for file in files:
                     os.close(file)
 

@@ -535,6 +535,17 @@ def test_a_failed_save_leaves_the_old_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_files_of_a_figure_do_not_depend_on_those_before(tmp_path: Path) -> None:
+    figure = Figure()
+    figure.add_subplot().imshow(np.eye(50))
+    paths = [tmp_path / "one.pdf", tmp_path / "other.pdf", tmp_path / "one.png"]
+    save(figure, paths, {})
+    first = [path.read_bytes() for path in paths]
+    save(figure, paths, {})
+    assert [path.read_bytes() for path in paths] == first
+    assert first[0] == first[1]
+
+
 def test_tables_are_read_to_the_last_bit(tmp_path: Path) -> None:
     values = np.random.default_rng(0).standard_normal(1000) * 10.0 ** np.arange(-10, 10, 0.02)
     path = write(

@@ -135,6 +135,13 @@ DELETED = (
 """None is made from another, whose job would ask for it."""
 
 
+def test_an_input_that_one_rule_takes_for_ancient_is_not_to_others(
+    smoke: Project, outdated: Outdated
+) -> None:
+    with smoke.appended("workflow/claims.yaml", "# another line"):
+        assert "tables/claims" in outdated("--consider-ancient", "report_page=claims")
+
+
 def test_deleted_artifacts_are_made_again(smoke: Project) -> None:
     paths = [smoke.root / "results" / name for name in DELETED]
     aways = [path.rename(path.with_name(f"{path.name}.away")) for path in paths]

@@ -21,7 +21,8 @@ from snakemake.settings.enums import RerunTrigger
 from snakemake.settings.types import DAGSettings
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-gc.freeze()  # no more search for garbage among all that Snakemake has loaded
+if "snakemake.cli" in sys.modules:  # and not in the program of a user of its API
+    gc.freeze()  # no more search for garbage among all that Snakemake has loaded
 
 PROJECT = Path(os.path.realpath(workflow.current_basedir)).parents[1]
 SOURCE = PROJECT / "src"
@@ -115,6 +116,11 @@ def project_files(pattern):
 
 
 @cache
+def working_directory():
+    """The folder that results are below, without links."""
+    return os.path.realpath(os.getcwd())
+
+
 def as_input(path, root):
     """A path as Snakemake is told it: relative, and one outside the working directory recorded as
     what it is below its root, so that neither a project nor results that have moved are run again.
@@ -122,8 +128,8 @@ def as_input(path, root):
     It is here, whatever storage the results are in and whatever prefix a module gives them: so it
     is marked as a path that has been dealt with. With `local()` its job would run nowhere but here.
     """
-    here = os.path.realpath(os.getcwd())
-    told = flag(os.path.relpath(path, here), PATH_MODIFIER_FLAG)
+    here = working_directory()
+    told = flag(os.path.relpath(path, here), PATH_MODIFIER_FLAG)  # its own: rules add to the flags
     return (
         told if path.is_relative_to(here) else sourcecache_entry(told, str(path.relative_to(root)))
     )

@@ -43,10 +43,12 @@ def save(figure: Figure, paths: Sequence[Path], made_by: Mapping[str, Any]) -> N
         ".png": {"Software": None, "Source": origin_of_it},
     }
     rendered: list[tuple[Path, bytes]] = []
+    dpi = figure.dpi
     # The layout is the PNG's, whose renderer measures texts at 300 dpi, where the PDF's does at 72.
     for path in sorted(paths, key=lambda path: path.suffix, reverse=True):
         buffer = io.BytesIO()
         _PRINT[path.suffix](figure)(buffer, metadata=metadata[path.suffix])
+        figure.dpi = dpi  # that of a PDF is 72 while it is drawn
         figure.set_layout_engine("none")
         rendered.append((path, buffer.getvalue()))
     for path, content in rendered:
