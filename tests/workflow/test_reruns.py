@@ -139,7 +139,7 @@ def test_an_input_that_one_rule_takes_for_ancient_is_not_to_others(
     smoke: Project, outdated: Outdated
 ) -> None:
     with smoke.appended("workflow/claims.yaml", "# another line"):
-        assert "tables/claims" in outdated("--consider-ancient", "report_page=claims")
+        assert "tables/effects" in outdated("--consider-ancient", "report_page=claims")
 
 
 def test_deleted_artifacts_are_made_again(smoke: Project) -> None:
@@ -297,6 +297,10 @@ def test_the_seed_reruns_everything(smoke: Project, with_config: Callable[[str],
             "variants: {softmax_oprf: {features: {projection: simplex}}}",
             {"pretrained/n15/softmax_oprf", "equivalence/n15/softmax_oprf"}
             | {"tables/pretraining", "tables/equivalence", "tables/family_training"},
+        ),
+        (  # rows are in this order, and the caption quotes the first setting
+            "controls: {settings: [n31, n15, n15_multitask]}",
+            {"tables/controls", "tables/solutions"} | drawn_from("controls", "solutions"),
         ),
         ("execution: {device: cpu}", set()),
         ("variants: {softmax: {attention: kernel}}", set()),

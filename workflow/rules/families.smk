@@ -82,6 +82,8 @@ if experiment.trained_family_cells:
         threads: 1
         resources:
             **table_needs,
+        params:
+            order=experiment.trained_family_cells,
         shell:
             "python -m icl_contrastive.steps.family_training"
             " --pretrained {input.pretrained:q} --output {output:q} --code {input.code:q} 2> {log:q}"

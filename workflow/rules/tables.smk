@@ -71,6 +71,8 @@ for table, tables in {
         threads: 1
         resources:
             **table_needs,
+        params:
+            order=tables,  # Snakemake compares inputs as a set
         shell:
             "python -m icl_contrastive.steps.concatenate"
             " --tables {input.tables:q} --output {output:q} --code {input.code:q} 2> {log:q}"

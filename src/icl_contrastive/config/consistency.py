@@ -20,7 +20,7 @@ from icl_contrastive.config.roles import (
     like,
 )
 from icl_contrastive.config.schema import listed, meant, one_of, show
-from icl_contrastive.features import FAMILIES, Family
+from icl_contrastive.features import FAMILIES
 from icl_contrastive.plug_ins import plug_in_module
 
 _PERIODIC = re.compile(r"(.+)\1{19}$")
@@ -71,7 +71,9 @@ def _names(experiment: Experiment) -> Iterator[str]:
         if count > 1:
             keys = listed(f"variants.{entry}" for entry, names in owners.items() if name in names)
             yield f"{keys}: {count} variants are named {name!r}; names must differ"
-    for key, every in (("settings", [*experiment.settings]), ("variants", [*counts])):
+    networks = {name: [name] for name in experiment.networks}
+    settings = {name: [name] for name in experiment.settings}
+    for key, every in (("settings", settings), ("variants", counts), ("networks.read", networks)):
         first: dict[str, str] = {}
         for name in every:
             if (other := first.setdefault(name.lower(), name)) != name:
@@ -79,18 +81,22 @@ def _names(experiment: Experiment) -> Iterator[str]:
                     f"{key}.{name}: differs from {other!r} in capitals alone; must differ in more, "
                     "since they are one file on some disks"
                 )
-    for key, names in [("settings", {n: [n] for n in experiment.settings}), ("variants", owners)]:
+    for key, names in (("settings", settings), ("variants", owners), ("networks.read", networks)):
         for entry, several in names.items():
             if any(map(_PERIODIC.search, several)):
                 yield (
                     f"{key}.{entry}: the name is not allowed; must not end in the same letters 20 "
                     "times, which Snakemake takes for endless"
                 )
-    for name in experiment.settings:
-        for part in ("_matrices", "_bias", "_closed_forms", "_solutions"):
+    of_settings = ("_matrices", "_bias", "_closed_forms", "_solutions", "_pretrain")
+    for key, names, parts in (
+        ("settings", settings, of_settings),
+        ("networks.read", networks, ("_record",)),
+    ):
+        for name, part in product(names, parts):
             other = name.removesuffix(part)
-            if other != name and other in experiment.settings:
-                yield f"settings.{name}: shares files with {other!r}; must have another name"
+            if other != name and other in names:
+                yield f"{key}.{name}: shares files with {other!r}; must have another name"
 
 
 def _variant(experiment: Experiment, entry: str) -> Iterator[str]:
@@ -101,7 +107,11 @@ def _variant(experiment: Experiment, entry: str) -> Iterator[str]:
         if values.get("attention") == "exact":
             yield f"{key}.features: not allowed with attention: exact, which has no features"
         features = experiment.features(experiment.entries[entry][0].name)
-        yield from _features(features, f"{key}.features.{{}}".format, trained=True)
+
+        def whose(name: str) -> str:
+            return f"{key}.features.{name}" if name in values["features"] else f"features.{name}"
+
+        yield from _features(features, whose, trained=True)
     there = experiment.settings
     settings = [there[name] for name in values["settings"] if name in there]
     for variant in experiment.entries[entry]:
@@ -165,6 +175,9 @@ def _approximation(experiment: Experiment, measured: list[str]) -> Iterator[str]
                 "draws nothing at random, so that no error depends on d_r; must be a variant with "
                 "another family, or the section and what reads it must be left out"
             )
+        keys = {"family": "approximation.variant", "d_r": "approximation.d_r"}
+        for d_r in values["d_r"]:
+            yield from _features({"family": family, "d_r": d_r}, keys.__getitem__, trained=False)
     yield from check_limit(experiment, "approximation.run", 0, "runs")
     yield from check_limit(experiment, "approximation.prompt", 0, "test_prompts")
     yield from check_limit(experiment, "approximation.prompts", 1, "test_prompts")
@@ -203,12 +216,15 @@ def _families(experiment: Experiment) -> Iterator[str]:
         yield "approximation: missing; must be there for the section families"
     elif experiment.approximation_variant in experiment.variants:
         features = experiment.features(experiment.approximation_variant)
-        projections = values["compared"].get(features["family"])
-        projection = features.get("projection", Family.projections[0])
-        if projections is None or (projections and projection not in projections):
+        family, projections = features["family"], values["compared"].get(features["family"])
+        laws = FAMILIES[family].projections if family in FAMILIES else ()
+        default = laws[0] if laws else None  # of one's own it is not known here
+        projection = features.get("projection", default)
+        if projections is None or projection not in (projections or [default]):
+            law = f"projection: {projection}" if projection else "an empty list of projections"
             yield (
-                f"families.compared: {features['family']!r} with projection: {projection} is "
-                "missing; must be there, since it is what the others are compared with"
+                f"families.compared: {family!r} with {law} is missing; must be there, since it is "
+                "what the others are compared with"
             )
         if features["d_r"] not in values["d_r"]:
             yield (

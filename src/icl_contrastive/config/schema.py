@@ -157,22 +157,25 @@ def _explain(error: ValidationError, schema: Schema) -> Iterator[str]:
     value: Any = error.instance
     here: Any = error.schema
     if "propertyNames" in error.schema_path:
-        yield f"{below}{value}: the name {value!r} is not allowed; must have {_allowed(here)}"
+        must = f"must have {_allowed(here, schema)}"
+        yield f"{below}{value}: the name {value!r} is not allowed; {must}"
     elif error.validator == "additionalProperties":
         known = here["properties"]
         for name in value:
             if new := RENAMED.get(f"{below}{name}"):
                 yield f"{below}{name}: no longer a key; must be {new}"
             elif name not in known:
-                yield f"{below}{name}: unknown key; must be {one_of(known, name)}"
+                must = f"be {one_of(known, name)}" if known else "be left out"
+                yield f"{below}{name}: unknown key; must {must}"
     elif error.validator == "required":
         for name in here["required"]:
             if name not in value:
                 missing = _resolve(here.get("properties", {}).get(name, {}), schema)
-                yield f"{below}{name}: missing; must be there, {_allowed(missing)}"
+                yield f"{below}{name}: missing; must be there, {_allowed(missing, schema)}"
     else:
         hint = _not_text(value, here) if error.validator in ("type", "const") else ""
-        yield f"{key or 'config'}: {show(value)} is not allowed; must be {_allowed(here)}{hint}"
+        must = f"must be {_allowed(here, schema)}{hint}"
+        yield f"{key or 'config'}: {show(value)} is not allowed; {must}"
 
 
 def _resolve(part: Schema, schema: Schema) -> Schema:
@@ -211,7 +214,7 @@ def _not_text(value: Any, part: Schema) -> str:
     )
 
 
-def _allowed(part: Schema) -> str:
+def _allowed(part: Schema, schema: Schema) -> str:
     """What a part of the schema allows, in words."""
     if "const" in part:
         return show(part["const"])
@@ -235,10 +238,14 @@ def _allowed(part: Schema) -> str:
         phrase += f" of at least {part['minimum']}"
     elif "exclusiveMinimum" in part:
         phrase += f" above {part['exclusiveMinimum']}"
+    elif "minLength" in part:
+        phrase += " of at least one letter"
     elif "minProperties" in part:
         phrase += ", at least one"
     if types[0] == "array":
-        phrase += f" of at least one value, none twice, each {_allowed(part['items'])}"
+        phrase += " of at least one value" if "minItems" in part else ""
+        phrase += ", none twice" if "uniqueItems" in part else ""
+        phrase += f", each {_allowed(_resolve(part['items'], schema), schema)}"
     elif "array" in types:
         phrase += ", or a list of such values, none twice"
     return phrase

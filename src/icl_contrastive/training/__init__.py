@@ -267,8 +267,9 @@ def pretrain(
             if diverged.any():
                 raise TrainingDivergedError(
                     f"the {what} error of run {int(diverged.argmax())} is not finite after epoch "
-                    f"{epoch + 1}; lower the learning rate (now {learning_rate:g}) or the size of "
-                    f"the initial weights (init: {init}, init_scale: {init_scale:g})"
+                    f"{epoch + 1}; lower the learning rate (now {learning_rate:g}), the size of "
+                    f"the initial weights (init: {init}, init_scale: {init_scale:g}), or the "
+                    "model's own numbers, such as alpha"
                 )
         if epoch + 1 in checkpoints:
             then = features if omega != "kept" else None
