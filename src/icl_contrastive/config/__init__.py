@@ -13,6 +13,7 @@ from icl_contrastive.config.experiment import Experiment
 from icl_contrastive.config.figure_files import FIGURES
 from icl_contrastive.config.files import check_file
 from icl_contrastive.config.schema import ConfigError, problems, with_defaults, without_nulls
+from icl_contrastive.features import FAMILIES
 
 __all__ = [
     "FIGURES",
@@ -40,7 +41,12 @@ def read_experiment(
     config = without_nulls(config, base or {}, schema)
     if found := problems(config, schema):
         raise ConfigError(found)
-    experiment = Experiment(with_defaults(config, schema))
+    filled = with_defaults(config, schema)
+    features = filled["features"]
+    family = FAMILIES.get(features["family"])
+    if family and features.get("projection") in family.projections[:1]:
+        del features["projection"]  # it is that without being told: one experiment, said once
+    experiment = Experiment(filled)
     if found := list(dict.fromkeys(disagreements(experiment))):
         raise ConfigError(found)
     return experiment

@@ -24,8 +24,20 @@ Job = dict[str, Any]
 
 
 def as_json(job: Job) -> str:
-    """A job's slice as its step takes it; in whatever order the config has its keys."""
-    return json.dumps(job, sort_keys=True)
+    """A job's slice as its step takes it; in whatever order the config has its keys.
+
+    Whatever way it has its numbers, too: 1.0 and 1 are one experiment.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(inner) for inner in value]
+        whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        return int(value) if whole else value
+
+    return json.dumps(plain(job), sort_keys=True)
 
 
 def data(experiment: Experiment, setting: str) -> Job:
