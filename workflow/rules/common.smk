@@ -26,6 +26,7 @@ if "snakemake.cli" in sys.modules:  # and not in the program of a user of its AP
 
 PROJECT = Path(os.path.realpath(workflow.current_basedir)).parents[1]
 SOURCE = PROJECT / "src"
+HERE = os.path.realpath(os.getcwd())  # the folder that results are below
 sys.path.insert(0, str(SOURCE))
 
 if set("{}") & set(str(PROJECT)):
@@ -115,12 +116,6 @@ def project_files(pattern):
     return [as_input(path, PROJECT) for path in sorted(PROJECT.glob(pattern))]
 
 
-@cache
-def working_directory():
-    """The folder that results are below, without links."""
-    return os.path.realpath(os.getcwd())
-
-
 def as_input(path, root):
     """A path as Snakemake is told it: relative, and one outside the working directory recorded as
     what it is below its root, so that neither a project nor results that have moved are run again.
@@ -128,10 +123,9 @@ def as_input(path, root):
     It is here, whatever storage the results are in and whatever prefix a module gives them: so it
     is marked as a path that has been dealt with. With `local()` its job would run nowhere but here.
     """
-    here = working_directory()
-    told = flag(os.path.relpath(path, here), PATH_MODIFIER_FLAG)  # its own: rules add to the flags
+    told = flag(os.path.relpath(path, HERE), PATH_MODIFIER_FLAG)  # its own: rules add to the flags
     return (
-        told if path.is_relative_to(here) else sourcecache_entry(told, str(path.relative_to(root)))
+        told if path.is_relative_to(HERE) else sourcecache_entry(told, str(path.relative_to(root)))
     )
 
 

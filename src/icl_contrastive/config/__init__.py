@@ -44,8 +44,8 @@ def read_experiment(
     filled = with_defaults(config, schema)
     features = filled["features"]
     family = FAMILIES.get(features["family"])
-    if family and features.get("projection") in family.projections[:1]:
-        del features["projection"]  # it is that without being told: one experiment, said once
+    if family and features.get("projection") == family.default_projection():
+        features.pop("projection", None)  # one experiment, said in one way
     experiment = Experiment(filled)
     if found := list(dict.fromkeys(disagreements(experiment))):
         raise ConfigError(found)

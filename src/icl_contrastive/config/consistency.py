@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from icl_contrastive.config.experiment import Experiment
@@ -71,31 +71,34 @@ def _names(experiment: Experiment) -> Iterator[str]:
         if count > 1:
             keys = listed(f"variants.{entry}" for entry, names in owners.items() if name in names)
             yield f"{keys}: {count} variants are named {name!r}; names must differ"
-    networks = {name: [name] for name in experiment.networks}
-    settings = {name: [name] for name in experiment.settings}
-    for key, every in (("settings", settings), ("variants", counts), ("networks.read", networks)):
+    settings, networks = experiment.settings, experiment.networks
+    of_each: dict[str, Mapping[str, list[str]]] = {
+        "settings": {name: [name] for name in settings},
+        "variants": owners,
+        "networks.read": {name: [name] for name in networks},
+    }
+    for key, entries in of_each.items():
         first: dict[str, str] = {}
-        for name in every:
+        for name in chain.from_iterable(entries.values()):
             if (other := first.setdefault(name.lower(), name)) != name:
                 yield (
                     f"{key}.{name}: differs from {other!r} in capitals alone; must differ in more, "
                     "since they are one file on some disks"
                 )
-    for key, names in (("settings", settings), ("variants", owners), ("networks.read", networks)):
-        for entry, several in names.items():
-            if any(map(_PERIODIC.search, several)):
+        for entry, names in entries.items():
+            if any(map(_PERIODIC.search, names)):
                 yield (
                     f"{key}.{entry}: the name is not allowed; must not end in the same letters 20 "
                     "times, which Snakemake takes for endless"
                 )
-    of_settings = ("_matrices", "_bias", "_closed_forms", "_solutions", "_pretrain")
-    for key, names, parts in (
-        ("settings", settings, of_settings),
+    parts = ("_matrices", "_bias", "_closed_forms", "_solutions", "_pretrain")
+    for key, there, suffixes in (
+        ("settings", settings, parts),
         ("networks.read", networks, ("_record",)),
     ):
-        for name, part in product(names, parts):
-            other = name.removesuffix(part)
-            if other != name and other in names:
+        for name, suffix in product(there, suffixes):
+            other = name.removesuffix(suffix)
+            if other != name and other in there:
                 yield f"{key}.{name}: shares files with {other!r}; must have another name"
 
 
@@ -217,8 +220,8 @@ def _families(experiment: Experiment) -> Iterator[str]:
     elif experiment.approximation_variant in experiment.variants:
         features = experiment.features(experiment.approximation_variant)
         family, projections = features["family"], values["compared"].get(features["family"])
-        laws = FAMILIES[family].projections if family in FAMILIES else ()
-        default = laws[0] if laws else None  # of one's own it is not known here
+        # Of a family of one's own it is not known here.
+        default = FAMILIES[family].default_projection() if family in FAMILIES else None
         projection = features.get("projection", default)
         if projections is None or projection not in (projections or [default]):
             law = f"projection: {projection}" if projection else "an empty list of projections"

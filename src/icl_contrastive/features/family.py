@@ -116,7 +116,12 @@ class Family(ABC):
         if projection is not None and projection not in self.projections:
             allowed = ", ".join(self.projections) or "none, since nothing is drawn"
             raise ValueError(f"projection: {projection!r} is not allowed; {self!r} has {allowed}")
-        self.projection = projection or next(iter(self.projections), "none")
+        self.projection = projection or self.default_projection() or "none"
+
+    @classmethod
+    def default_projection(cls) -> str | None:
+        """The law of ω unless one is given; None if nothing is drawn."""
+        return next(iter(cls.projections), None)
 
     def __repr__(self) -> str:
         return type(self).__name__
