@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Scheme = Literal["full_batch", "single_sample", "single_sample_shared_decay"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
+AT_ONCE = 8  # steps whose cosines are taken at once: more would leave the processor's cache
+
 
 class Descent(NamedTuple):
     """Course of a descent over S steps.
@@ -91,7 +93,7 @@ def descend(
     """Train the reference model by gradient descent on the variant's loss.
 
     It starts at ``start``, (..., d, m), by default the variant's W_0. ``followed`` is the number of
-    prompts, the first ones of the first axis, whose path and cosine are kept: by default all.
+    prompts, the first ones of the last axis, whose path and cosine are kept: by default all.
 
     ``full_batch`` is one step on all N demonstrations with η_gd = η_loss (Eq. 10).
     ``single_sample`` is ``epochs`` = N_CL passes of N steps on one demonstration each, with
@@ -106,8 +108,10 @@ def descend(
     decay = 1 / n if scheme == "single_sample_shared_decay" else 1.0
     variant.check(n)
     test_input = problem.query_features[..., None, :]  # (..., 1, m)
-    shown = ... if followed is None else slice(followed)
-    inputs, labels = problem.key_features[shown], problem.values[shown]
+    shown = (...,) if followed is None else (..., slice(followed))
+    inputs, labels, shown_input = (
+        one[*shown, :, :] for one in (problem.key_features, problem.values, test_input)
+    )
 
     if start is None:
         weight = variant.initial_weight(problem)
@@ -115,16 +119,20 @@ def descend(
         raise ValueError(f"start of shape {tuple(start.shape)}: must be {tuple(shape)}")
     else:
         weight = start.clone()
-    path, predictions = [], []
-    for batch in [None, *batches]:
+    path, predictions, cosines = [], [], []
+    for step, batch in enumerate([None, *batches]):
         if batch is not None:
             weight.requires_grad_()
             with torch.enable_grad():
                 loss = variant.loss(weight, problem, batch, eta_loss, decay).sum()
             (gradient,) = torch.autograd.grad(loss, weight)
             weight = weight.detach().sub_(gradient, alpha=eta)
-        path.append((weight[shown] * test_input[shown]).sum(-1))  # Ŵ φ(q) (Eq. 11), (..., d)
-        predictions.append(inputs @ weight[shown].mT)  # Ŵ φ(k) (Eq. 8), (..., N, d)
+        watched = weight[*shown, :, :]
+        path.append((watched * shown_input).sum(-1))  # Ŵ φ(q) (Eq. 11), (..., d)
+        predictions.append(inputs @ watched.mT)  # Ŵ φ(k) (Eq. 8), (..., N, d)
+        if len(predictions) == AT_ONCE or step == len(batches):
+            cosines.append(pair_cosines(torch.stack(predictions), labels))
+            predictions.clear()
     prediction = (weight * test_input).sum(-1)  # (..., d)
-    cosines = pair_cosines(torch.stack(predictions), labels)
-    return Descent(weight, prediction, torch.stack(path), *cosines)
+    cosine, cosine_others = map(torch.cat, zip(*cosines, strict=True))
+    return Descent(weight, prediction, torch.stack(path), cosine, cosine_others)

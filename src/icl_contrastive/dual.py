@@ -14,7 +14,7 @@ import torch
 from icl_contrastive.attention import check_shapes, neighbor_ranks, project, query_ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -184,10 +184,12 @@ def softmax_coordinates(keys: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([along, root], -1), on_axis
 
 
-def join(problems: Sequence[DualProblem]) -> DualProblem:
-    """The prompts of several problems, (prompts, ...) each, as one."""
+def join(
+    problems: Sequence[DualProblem], of: Callable[[list[Tensor]], Tensor] = torch.cat
+) -> DualProblem:
+    """Several problems, (prompts, ...) each, as one; with torch.stack, on an axis of their own."""
     parts = {f.name: [getattr(one, f.name) for one in problems] for f in fields(DualProblem)}
     return replace(
         problems[0],
-        **{name: torch.cat(part) for name, part in parts.items() if part[0] is not None},
+        **{name: of(part) for name, part in parts.items() if part[0] is not None},
     )

@@ -506,21 +506,28 @@ def test_compression_at_the_shape_of_the_paper(model: dict[str, Any], demonstrat
     assert largest_error(case, problem, without_first(compressed), 2) > 1e-6
 
 
-def test_prompts_join_and_only_some_are_followed() -> None:
+def test_prompts_and_runs_join_and_only_some_are_followed() -> None:
     case = make_case(MODELS["eq18"], 0)
     assert case.features is not None
     tokens = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (6, *case.tokens.shape)))
-    some = (
-        dual_problem(case.weights, one, case.features).compressed()
-        for one in torch.split(tokens, 4)
-    )
-    joined = descend(join(list(some)), case.variant, "single_sample", 3, followed=2)
+
+    def split(size: int) -> list[DualProblem]:
+        lots = torch.split(tokens, size)
+        return [dual_problem(case.weights, one, case.features).compressed() for one in lots]
+
+    joined = descend(join(split(4)), case.variant, "single_sample", 3, followed=2)
     whole = descend(
         dual_problem(case.weights, tokens, case.features), case.variant, "single_sample", 3
     )
     assert relative(joined.prediction, whole.prediction) < 1e-12
     assert relative(joined.path, whole.path[:, :2]) < 1e-12
     assert relative(joined.cosine, whole.cosine[:, :2]) < 1e-12
+
+    runs = descend(join(split(3), torch.stack), case.variant, "single_sample", 3, followed=2)
+    assert relative(runs.prediction, whole.prediction.unflatten(0, (2, 3))) < 1e-12
+    for name in ("path", "cosine", "cosine_others"):
+        of_all = getattr(whole, name).unflatten(1, (2, 3))
+        assert relative(getattr(runs, name), of_all[:, :, :2]) < 1e-12, name
 
 
 def test_a_problem_has_the_ranks_that_its_mixing_asks_for() -> None:

@@ -403,10 +403,12 @@ def test_too_small_a_tolerance_fails_and_names_the_rows(folder: Path, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("at_once", [1, TEST_PROMPTS, RUNS * TEST_PROMPTS])
 def test_more_prompts_are_compared_than_followed(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Those that are not followed are compared in float64, at the end of their descent."""
+    monkeypatch.setattr("icl_contrastive.limits.DESCENDING_PROMPTS", at_once)
     monkeypatch.setattr("icl_contrastive.limits.FOLLOWED_PROMPTS", 3)
     monkeypatch.setattr("icl_contrastive.analysis.reading.FULL_WIDTH_PROMPTS", 2)
     monkeypatch.setattr("icl_contrastive.analysis.equivalence.FULL_WIDTH_PROMPTS", 2)
@@ -426,7 +428,10 @@ def test_more_prompts_are_compared_than_followed(
     assert (table["relative_error_float32"].notna() == followed).all()
     assert (table["full_width_deviation"].notna() == controlled).all()
     tensors, _ = load_tensors(tmp_path / "x.safetensors")
-    assert {array.shape[1] for array in tensors.values()} == {3}
+    assert {array.shape[:2] for array in tensors.values()} == {(RUNS, 3)}
+    for scheme, rows in table[followed].groupby("scheme"):
+        paths = tensors[f"{scheme}/path"].reshape(len(rows), -1)
+        assert paths[:, -1].tolist() == rows["y_reference"].tolist()
 
 
 def test_a_descent_that_is_not_that_at_full_width_fails(

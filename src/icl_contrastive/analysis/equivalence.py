@@ -61,16 +61,16 @@ def compare(
 ) -> Courses:
     """By scheme, what the layer's outputs are compared with, its restated form's among it.
 
-    That is ``prediction`` (prompts, d), and of a descent also ``path``, the label coordinate of
-    ŷ_test, ``cosine`` and ``cosine_others``, of the first prompts: (followed prompts, steps + 1).
+    That is ``prediction`` (..., prompts, d), and of a descent also ``path``, the label coordinate
+    of ŷ_test, ``cosine`` and ``cosine_others``, of the first prompts, (..., followed, steps + 1).
     """
     courses: Courses = {}
     for scheme, descent in descents(problem, variant, epochs, followed):
         courses[scheme] = {
             "prediction": descent.prediction.numpy(),
-            "path": descent.path[..., -1].T.numpy(),
-            "cosine": descent.cosine.T.numpy(),
-            "cosine_others": descent.cosine_others.T.numpy(),
+            "path": descent.path[..., -1].movedim(0, -1).numpy(),
+            "cosine": descent.cosine.movedim(0, -1).numpy(),
+            "cosine_others": descent.cosine_others.movedim(0, -1).numpy(),
         }
     if restated is not None:
         courses["restated"] = {"prediction": restated.output.numpy()}
@@ -84,7 +84,8 @@ def full_width_deviations(
 
     Of the label coordinate of ŷ_test, relative to its largest value on the way, or of the cosine,
     whichever differs more, over all steps: (control prompts,). The exact softmax, which has no φ,
-    is compared with the descent of its coefficients at the end.
+    is compared with the descent of its coefficients at the end. The courses are those of several
+    runs, (runs, prompts, ...), and the layer is that of the first.
     """
     if layer.features is None:
         return kernel_deviations(layer, tokens[:FULL_WIDTH_PROMPTS], variant, epochs, courses)
@@ -92,8 +93,8 @@ def full_width_deviations(
     deviations = {}
     for scheme, descent in descents(problem, variant, epochs):
         path, cosine = descent.path[..., -1].T.numpy(), descent.cosine.T.numpy()
-        off = np.abs(courses[scheme]["path"][: len(path)] - path).max(1) / np.abs(path).max(1)
-        turned = np.abs(courses[scheme]["cosine"][: len(path)] - cosine).max(1)
+        off = np.abs(courses[scheme]["path"][0, : len(path)] - path).max(1) / np.abs(path).max(1)
+        turned = np.abs(courses[scheme]["cosine"][0, : len(path)] - cosine).max(1)
         deviations[scheme] = np.maximum(off, turned)
     return deviations
 
@@ -109,7 +110,7 @@ def kernel_deviations(
     deviations: dict[str, np.ndarray] = {}
     for scheme in schemes(variant):
         ended, prediction = descend_softmax(problem, scheme, epochs)
-        course = {name: one[:prompts] for name, one in courses[scheme].items()}
+        course = {name: one[0, :prompts] for name, one in courses[scheme].items()}
         off = relative_error(prediction[:, 0].numpy(), course["prediction"])
         turned = np.abs(course["cosine"][:, -1] - problem.cosine(ended)[:, 0].numpy())
         deviations[scheme] = np.maximum(off, turned)

@@ -1,6 +1,6 @@
 """What a layer says at the query tokens of many prompts."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -13,9 +13,11 @@ def read(layer: Layer, tokens: torch.Tensor, variant: Variant) -> ReadOut:
     """The layer as the variant for prompts (prompts, n, d), few of which are in memory at once."""
     mixing = variant.mixing(tokens.shape[-2] - 1)
     lots = torch.split(tokens, FULL_WIDTH_PROMPTS)
-    return join_lots(read_out(layer.weights, lot, mixing, layer.features) for lot in lots)
+    return join_reads(read_out(layer.weights, lot, mixing, layer.features) for lot in lots)
 
 
-def join_lots(lots: Iterable[ReadOut]) -> ReadOut:
-    """Those of several lots of prompts as one."""
-    return ReadOut(*map(torch.cat, zip(*lots, strict=True)))
+def join_reads(
+    reads: Iterable[ReadOut], of: Callable[[list[torch.Tensor]], torch.Tensor] = torch.cat
+) -> ReadOut:
+    """Those of several lots of prompts as one; with torch.stack, on an axis of their own."""
+    return ReadOut(*(of(list(part)) for part in zip(*reads, strict=True)))

@@ -16,14 +16,15 @@ from icl_contrastive.analysis.equivalence import (
     full_width_deviations,
     relative_error,
 )
-from icl_contrastive.analysis.reading import join_lots, read
+from icl_contrastive.analysis.reading import join_reads, read
 from icl_contrastive.artifacts.files import save_table, save_tensors
 from icl_contrastive.artifacts.origin import origin
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
+from icl_contrastive.attention import ReadOut
 from icl_contrastive.command import StepError, check_origin, run_step
 from icl_contrastive.descent import SCHEMES
 from icl_contrastive.dual import join
-from icl_contrastive.limits import FOLLOWED_PROMPTS, FULL_WIDTH_PROMPTS
+from icl_contrastive.limits import DESCENDING_PROMPTS, FOLLOWED_PROMPTS, FULL_WIDTH_PROMPTS
 from icl_contrastive.steps.layer import load_layer, load_test_prompts
 from icl_contrastive.variants import Variant, build_variant
 
@@ -32,47 +33,55 @@ log = logging.getLogger(__name__)
 ROWS_NAMED = 10  # of those that break an identity, in the error message
 
 
-def in_float32(
-    arguments: argparse.Namespace, config: dict[str, Any], variants: Sequence[Variant]
-) -> list[tuple[np.ndarray, Courses]]:
-    """Outputs and courses of each run's followed prompts, all of which descend at once."""
-    followed = slice(min(config["prompts"], FOLLOWED_PROMPTS))
-    problems, reads = [], []
-    for run in range(config["runs"]):
-        layer = load_layer(arguments.pretrained, run, torch.float32)
-        tokens, _ = load_test_prompts(arguments.data, run, followed, torch.float32)
-        problems.append(compressed_problem(layer, tokens, variants[0]))
-        reads.append([read(layer, tokens, one) for one in variants])
-    own, *others = map(join_lots, zip(*reads, strict=True))
-    courses = compare(join(problems), variants[0], config["epochs"], None, *others)
-    found = []
-    for run in range(config["runs"]):
-        mine = slice(run * followed.stop, (run + 1) * followed.stop)
-        of_run = {
-            scheme: {name: array[mine] for name, array in course.items()}
-            for scheme, course in courses.items()
-        }
-        found.append((own.output[mine].numpy(), of_run))
-    return found
+def compare_runs(
+    arguments: argparse.Namespace,
+    config: dict[str, Any],
+    variants: Sequence[Variant],
+    prompts: int,
+    followed: int,
+    dtype: torch.dtype,
+) -> tuple[ReadOut, Courses]:
+    """What each run's first prompts come to, (runs, prompts, ...); many descend at once."""
+    runs = config["runs"]
+    at_once = max(1, DESCENDING_PROMPTS // prompts)
+    read_outs, lots = [], []
+    for lot in (range(runs)[first : first + at_once] for first in range(0, runs, at_once)):
+        problems, reads = [], []
+        for run in lot:
+            layer = load_layer(arguments.pretrained, run, dtype)
+            tokens, _ = load_test_prompts(arguments.data, run, slice(prompts), dtype)
+            problems.append(compressed_problem(layer, tokens, variants[0]))
+            reads.append([read(layer, tokens, one) for one in variants])
+        own, *others = (join_reads(of_form, torch.stack) for of_form in zip(*reads, strict=True))
+        problem = join(problems, torch.stack)
+        lots.append(compare(problem, variants[0], config["epochs"], followed, *others))
+        read_outs.append(own)
+        log.info("%d of %d runs compared in %s", lot.stop, runs, str(dtype).removeprefix("torch."))
+    courses = {
+        scheme: {name: np.concatenate([one[scheme][name] for one in lots]) for name in course}
+        for scheme, course in lots[0].items()
+    }
+    check_descents(config, courses)
+    return join_reads(read_outs), courses
 
 
-def check_descents(config: dict[str, Any], run: int, courses: dict[str, dict[str, Any]]) -> None:
+def check_descents(config: dict[str, Any], courses: Courses) -> None:
     """Raise StepError, naming the first step that is not finite, if a descent diverged."""
     for scheme, course in courses.items():
         if "path" not in course:
             continue  # no descent
-        steps = np.isfinite(course["path"]).all(0)  # (steps + 1,)
-        if not (steps.all() and np.isfinite(course["prediction"]).all()):
+        steps = np.asarray(np.isfinite(course["path"]).all(1))  # (runs, steps + 1)
+        steps[:, -1] &= np.isfinite(course["prediction"]).all((1, 2))
+        if not steps.all():
+            run, step = np.argwhere(~steps)[0]
             per_epoch = (
-                1 if scheme.startswith("full_batch") else (len(steps) - 1) // config["epochs"]
+                1 if scheme.startswith("full_batch") else (steps.shape[1] - 1) // config["epochs"]
             )
-            step = int(steps.argmin()) if not steps.all() else len(steps) - 1
-            epoch = -(-step // per_epoch)
             raise StepError(
-                f"variant {config['variant']} in setting {config['setting']}: the descent "
-                f"{scheme} of run {run} is not finite in epoch {epoch} of the equivalence; lower "
-                f"the size of alpha (now {config['model'].get('alpha')}) or the learning rate of "
-                "the pretraining"
+                f"variant {config['variant']} in setting {config['setting']}: the descent {scheme} "
+                f"of run {run} is not finite in epoch {-(-step // per_epoch)} of the equivalence; "
+                f"lower the size of alpha (now {config['model'].get('alpha')}) or the learning "
+                "rate of the pretraining"
             )
 
 
@@ -88,50 +97,42 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     check_origin(config, arguments.data, arguments.pretrained)
     constant = list(SCHEMES) if variant.gradient_is_constant else ["full_batch"]
     variants = [one for one in (variant, variant.restated()) if one is not None]
-    epochs, prompts = config["epochs"], config["prompts"]
-    single = in_float32(arguments, config, variants)
-    tables, trajectories, control = [], [], {}
-    for run, (output32, courses32) in enumerate(single):
-        layer = load_layer(arguments.pretrained, run, torch.float64)
-        tokens, targets = load_test_prompts(arguments.data, run, slice(prompts), torch.float64)
-        y_true = targets[..., -1].numpy()
-        own, *others = (read(layer, tokens, one) for one in variants)
-        output, lowest = own.output.numpy(), own.coefficients.amin(-1).numpy()
-        problem = compressed_problem(layer, tokens, variant)
-        courses = compare(problem, variant, epochs, FOLLOWED_PROMPTS, *others)
-        for in_one_precision in (courses, courses32):
-            check_descents(config, run, in_one_precision)
-        if run == 0:
-            control = full_width_deviations(layer, tokens, variant, epochs, courses)
-        for scheme, course in courses.items():
-            error32 = relative_error(courses32[scheme]["prediction"], output32)
-            deviation = control.get(scheme) if run == 0 else None
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "setting": config["setting"],
-                        "variant": config["variant"],
-                        "run": run,
-                        "prompt": pd.RangeIndex(prompts).to_series(),
-                        "scheme": scheme,
-                        "exact": scheme in constant,
-                        "y_true": y_true,
-                        "y_layer": output[:, -1],
-                        "y_reference": course["prediction"][:, -1],
-                        "lowest_weight": lowest,
-                        "relative_error": relative_error(course["prediction"], output),
-                        "relative_error_float32": pd.Series(error32, dtype=float),
-                        "full_width_deviation": pd.Series(deviation, dtype=float),
-                    }
-                )
-            )
-        of_run = {"y_true": y_true, "y_layer": output[:, -1]}
-        for scheme, course in courses.items():
-            of_run |= {f"{scheme}/{name}": a for name, a in course.items() if name != "prediction"}
-        of_run = {name: array[:FOLLOWED_PROMPTS] for name, array in of_run.items()}
-        trajectories.append(of_run)
-        log.info("run %d of %d compared", run + 1, config["runs"])
+    runs, prompts = config["runs"], config["prompts"]
+    followed = min(prompts, FOLLOWED_PROMPTS)
+    own, courses = compare_runs(arguments, config, variants, prompts, followed, torch.float64)
+    own32, courses32 = compare_runs(arguments, config, variants, followed, 0, torch.float32)
+    layer = load_layer(arguments.pretrained, 0, torch.float64)
+    tokens, _ = load_test_prompts(arguments.data, 0, slice(prompts), torch.float64)
+    control = full_width_deviations(layer, tokens, variant, config["epochs"], courses)
+    _, targets = load_test_prompts(arguments.data, slice(runs), slice(prompts), torch.float64)
+    y_true, output = targets[..., -1].numpy(), own.output.numpy()
 
+    def of_first(values: np.ndarray) -> np.ndarray:
+        """A column of all prompts, NaN but for the first ones of the first runs."""
+        column = np.full((runs, prompts), np.nan)
+        column[: values.shape[0], : values.shape[1]] = values
+        return column.ravel()
+
+    run, prompt = (index.ravel() for index in np.indices((runs, prompts)))
+    tables = []
+    for scheme, course in courses.items():
+        error32 = relative_error(courses32[scheme]["prediction"], own32.output.numpy())
+        columns = {
+            "setting": config["setting"],
+            "variant": config["variant"],
+            "run": run,
+            "prompt": prompt,
+            "scheme": scheme,
+            "exact": scheme in constant,
+            "y_true": y_true.ravel(),
+            "y_layer": output[..., -1].ravel(),
+            "y_reference": course["prediction"][..., -1].ravel(),
+            "lowest_weight": own.coefficients.amin(-1).numpy().ravel(),
+            "relative_error": relative_error(course["prediction"], output).ravel(),
+            "relative_error_float32": of_first(error32),
+            "full_width_deviation": of_first(control.get(scheme, np.empty(0))[None]),
+        }
+        tables.append(pd.DataFrame(columns))
     table = pd.concat(tables).sort_values(["run", "prompt"], kind="stable", ignore_index=True)
     controlled = (table["run"] == 0) & (table["prompt"] < FULL_WIDTH_PROMPTS)
     controlled &= table["scheme"].isin(control)
@@ -148,8 +149,11 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             )
         log.info("%d %s are off by %.3g at most, relative", len(rows), what, rows[error].max())
     save_table(arguments.table, table, MAY_BE_EMPTY["equivalence"])
-    stacked = {name: np.stack([one[name] for one in trajectories]) for name in trajectories[0]}
-    save_tensors(arguments.trajectory, stacked, config, origin(arguments.code))
+    kept = {"y_true": y_true, "y_layer": output[..., -1]}
+    for scheme, course in courses.items():
+        kept |= {f"{scheme}/{name}": a for name, a in course.items() if name != "prediction"}
+    kept = {name: array[:, :followed] for name, array in kept.items()}
+    save_tensors(arguments.trajectory, kept, config, origin(arguments.code))
 
 
 if __name__ == "__main__":
