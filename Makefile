@@ -106,10 +106,11 @@ clean:  ## delete all that can be made again; asks before it deletes results
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
 	    echo "$(PYTHON) is newer than 3.13: some packages have no build for it, and need a C compiler" >&2
 	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r torch.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PYTHON) -m venv --upgrade-deps .venv
+	$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-compile -r torch.lock
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # on all cores, where pip takes one
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
 # A folder of their own: they need not fit the environment, which only the job that reads networks leaves.
