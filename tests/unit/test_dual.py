@@ -524,10 +524,11 @@ def test_prompts_and_runs_join_and_only_some_are_followed() -> None:
     assert relative(joined.cosine, whole.cosine[:, :2]) < 1e-12
 
     runs = descend(join(split(3), torch.stack), case.variant, "single_sample", 3, followed=2)
-    assert relative(runs.prediction, whole.prediction.unflatten(0, (2, 3))) < 1e-12
+    assert relative(runs.prediction, whole.prediction.reshape(2, 3, -1)) < 1e-12
     for name in ("path", "cosine", "cosine_others"):
-        of_all = getattr(whole, name).unflatten(1, (2, 3))
-        assert relative(getattr(runs, name), of_all[:, :, :2]) < 1e-12, name
+        of_all = getattr(whole, name)  # (steps + 1, prompts, ...)
+        of_runs = of_all.reshape(len(of_all), 2, 3, *of_all.shape[2:])
+        assert relative(getattr(runs, name), of_runs[:, :, :2]) < 1e-12, name
 
 
 def test_a_problem_has_the_ranks_that_its_mixing_asks_for() -> None:

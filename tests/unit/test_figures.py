@@ -312,7 +312,9 @@ def test_the_features_needed_are_told_as_far_as_they_are_known(
         families[families["family"].isin(["sderf"])].to_numpy().tolist(),
     )
     inputs = {"families": only, "family_requirements": other}
-    inputs["family_closed_forms"] = tables["family_closed_forms"]
+    theory = pd.read_csv(tables["family_closed_forms"]).assign(mse="")  # none is known
+    unknown = theory.to_numpy().tolist()
+    inputs["family_closed_forms"] = write(tmp_path / "none.csv", ",".join(theory.columns), unknown)
     config = {"setting": "n15", "features": {"family": "sderf", "d_r": 1200}}
     module = importlib.import_module("icl_contrastive.figures.families")
     with style.applied():
@@ -322,6 +324,7 @@ def test_the_features_needed_are_told_as_far_as_they_are_known(
         )
     notes = [text.get_text() for axes in drawn.axes for text in axes.texts]
     assert notes == [f"target at\n{note}"] * 2
+    assert {line.get_linestyle() for line in drawn.axes[0].lines} == {"None"}
 
 
 def test_ticks_lie_apart_over_a_short_sweep(

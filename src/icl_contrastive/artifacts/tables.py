@@ -83,6 +83,7 @@ _EMPTY = {
     "claims": "ours interval_low interval_high p_value p_corrected p_opposite ours_confirm "
     "ours_scaled ours_before",
     "equivalence": "relative_error_float32 full_width_deviation",
+    "family_closed_forms": "mse",
     "family_requirements": "d_r d_r_low d_r_high factor factor_low factor_high multiply_adds "
     "transcendentals cost",
     "family_training": "low high ratio_low ratio_high",

@@ -65,7 +65,9 @@ def draw(
         axes.set_title(_display(family))
         _draw_points_and_closed_forms(axes, errors.where(matrix="kernel"), theory, family)
     computed = theory.array("mse") * theory.array("d_r")
-    grid[0, 0].set_ylim(computed.min() / _KERNEL_RANGE, computed.max() * _KERNEL_RANGE)
+    if np.isfinite(computed).any():
+        low, high = np.nanmin(computed), np.nanmax(computed)
+        grid[0, 0].set_ylim(low / _KERNEL_RANGE, high * _KERNEL_RANGE)
     for row, matrix in zip(grid[1:], ("attention", "output"), strict=True):
         measured = errors.where(matrix=matrix)
         sizes, reference = _mean(measured, features["family"], features["projection"])
@@ -108,7 +110,7 @@ def _mean(errors: Table, family: str, projection: str) -> tuple[Array, Array]:
 
 def _draw_points_and_closed_forms(axes: Axes, errors: Table, theory: Table, family: str) -> None:
     """What is measured as markers, with two standard errors; what is computed as lines."""
-    computed = theory.rows[theory.rows["family"] == family]
+    computed = theory.rows[theory.rows["family"] == family].dropna(subset="mse")
     for law in _laws(errors, family):
         look = _look(law)
         sizes, mean = _mean(errors, family, law)

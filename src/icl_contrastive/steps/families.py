@@ -17,6 +17,7 @@ from icl_contrastive.analysis.estimates import (
     mild_pairs,
 )
 from icl_contrastive.artifacts.files import save_table
+from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
 from icl_contrastive.command import check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import draw_map, load_projections
@@ -29,8 +30,9 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     """Write every repeat's errors, their closed forms, and the time that draws and estimates take.
 
     ``kernel`` is the error of exp(kᵀq) relative to it, over the mild pairs, which the closed forms
-    are for; ``attention`` and ``output`` are the errors of the matrices. A draw of the family that
-    the layer was trained with has the numbers of the step ``approximation``.
+    are for, empty where none is known; ``attention`` and ``output`` are the errors of the matrices.
+    A draw of the family that the layer was trained with has the numbers of the step
+    ``approximation``.
     """
     check_origin(config, arguments.data, arguments.pretrained)
     setting, run = config["setting"], config["run"]
@@ -48,8 +50,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         name = (setting, entry["family"], family.projection)
         for d_r in sorted({family.dimension(d, d_r) for d_r in config["d_r"]}):
             theory = family.log_relative_mse(keys.numpy(), queries.numpy(), d_r, statistics)
-            if theory is not None:
-                closed_forms.append((*name, d_r, float(np.exp(theory).mean())))
+            computed = np.nan if theory is None else float(np.exp(theory).mean())
+            closed_forms.append((*name, d_r, computed))
             seconds = []
             for repeat in range(config["repeats"] if family.projections else 1):
                 began = time.perf_counter()
@@ -68,7 +70,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     columns = ["setting", "family", "projection", "d_r"]
     error_columns = [*columns, "repeat", "matrix", "mse", "mae"]
     save_table(arguments.errors, pd.DataFrame(errors, columns=error_columns))
-    save_table(arguments.closed_forms, pd.DataFrame(closed_forms, columns=[*columns, "mse"]))
+    theory_table = pd.DataFrame(closed_forms, columns=[*columns, "mse"])
+    save_table(arguments.closed_forms, theory_table, MAY_BE_EMPTY["family_closed_forms"])
     time_columns = [*columns, "seconds_to_draw", "seconds_to_estimate"]
     save_table(arguments.times, pd.DataFrame(times, columns=time_columns))
 
