@@ -93,7 +93,8 @@ def descend(
     """Train the reference model by gradient descent on the variant's loss.
 
     It starts at ``start``, (..., d, m), by default the variant's W_0. ``followed`` is the number of
-    prompts, the first ones of the last axis, whose path and cosine are kept: by default all.
+    prompts, the first ones of the last leading axis, whose path and cosine are kept, by default
+    all.
 
     ``full_batch`` is one step on all N demonstrations with η_gd = η_loss (Eq. 10).
     ``single_sample`` is ``epochs`` = N_CL passes of N steps on one demonstration each, with
@@ -127,7 +128,7 @@ def descend(
                 loss = variant.loss(weight, problem, batch, eta_loss, decay).sum()
             (gradient,) = torch.autograd.grad(loss, weight)
             weight = weight.detach().sub_(gradient, alpha=eta)
-        watched = weight[*shown, :, :]
+        watched = weight[*shown, :, :].contiguous()  # so that no more prompts change a bit
         path.append((watched * shown_input).sum(-1))  # Ŵ φ(q) (Eq. 11), (..., d)
         predictions.append(inputs @ watched.mT)  # Ŵ φ(k) (Eq. 8), (..., N, d)
         if len(predictions) == AT_ONCE or step == len(batches):

@@ -192,6 +192,26 @@ def test_every_family_is_measured(sweep: Path) -> None:
     assert (timed[["seconds_to_draw", "seconds_to_estimate"]] > 0).all(axis=None)
 
 
+@pytest.mark.parametrize(("known", "word"), [(False, ""), (True, "of positive at d_r = 24")])
+def test_a_closed_form_is_known_or_not_and_never_lost(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool, word: str
+) -> None:
+    of_pairs = np.full(3, np.nan) if known else None
+    monkeypatch.setattr(FAMILIES["positive"], "log_relative_mse", lambda *_: of_pairs)
+    written = {name: tmp_path / f"{name}.csv" for name in ("errors", "closed_forms", "times")}
+    inputs = {"data": folder / "data.safetensors", "pretrained": folder / "positive.safetensors"}
+    compared = [{"family": "positive", "projection": "simplex"}]
+    sizes = {"run": 1, "prompt": 2, "repeats": 1, "d_r": [24]}
+    config = layer_config("positive", **sizes, compared=compared)
+    if known:
+        with pytest.raises(StepError, match=word):
+            families.main(paths(**inputs, **written), config)
+    else:
+        families.main(paths(**inputs, **written), config)
+        row = "n5,positive,simplex,24,\n"
+        assert written["closed_forms"].read_text().endswith(row)
+
+
 def test_constants_are_fitted_on_prompts_that_are_not_judged(folder: Path, tmp_path: Path) -> None:
     tensors, made_by = load_tensors(folder / "data.safetensors")
 

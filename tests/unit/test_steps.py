@@ -22,6 +22,7 @@ from icl_contrastive.artifacts.files import load_tensors, save_tensors
 from icl_contrastive.artifacts.tables import columns_of, read_table
 from icl_contrastive.command import StepError, check_origin, run_step
 from icl_contrastive.dual import DualProblem
+from icl_contrastive.steps.equivalence import check_descents
 from icl_contrastive.streams import stream
 from icl_contrastive.variants import build_variant
 
@@ -432,6 +433,58 @@ def test_more_prompts_are_compared_than_followed(
     for scheme, rows in table[followed].groupby("scheme"):
         paths = tensors[f"{scheme}/path"].reshape(len(rows), -1)
         assert paths[:, -1].tolist() == rows["y_reference"].tolist()
+
+
+@pytest.mark.parametrize("variant", DUAL)
+def test_a_run_is_compared_alike_whatever_others_there_are(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str
+) -> None:
+    """Three runs, of which two descend at once: to the bit what each of them gives alone."""
+    monkeypatch.setattr("icl_contrastive.limits.DESCENDING_PROMPTS", 2 * TEST_PROMPTS)
+    monkeypatch.setattr("icl_contrastive.limits.FOLLOWED_PROMPTS", 4)
+    monkeypatch.setattr("icl_contrastive.analysis.equivalence.FULL_WIDTH_PROMPTS", 2)
+    monkeypatch.setattr("icl_contrastive.limits.FULL_WIDTH_PROMPTS", 2)
+
+    def compared(*runs: tuple[int, int]) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+        """The table and the trajectories of pairs of a run's prompts and a run's layer."""
+        at = tmp_path / str(runs)
+        at.mkdir()
+        for name, which in zip(("data", variant), zip(*runs, strict=True), strict=True):
+            tensors, made_by = load_tensors(folder / f"{name}.safetensors")
+            of_runs = {key: array[list(which)] for key, array in tensors.items()}
+            save_tensors(at / name, of_runs, made_by | {"runs": len(runs)}, {})
+        run_here(
+            "equivalence",
+            equivalence_config(variant, prompts=TEST_PROMPTS, runs=len(runs)),
+            data=at / "data",
+            pretrained=at / variant,
+            table=at / "x.csv",
+            trajectory=at / "x.safetensors",
+        )
+        return pd.read_csv(at / "x.csv"), load_tensors(at / "x.safetensors")[0]
+
+    runs = ((0, 0), (1, 1), (0, 1))
+    table, tensors = compared(*runs)
+    for number, run in enumerate(runs):
+        alone, of_run = compared(run)
+        rows = table[table["run"] == number].assign(run=0).reset_index(drop=True)
+        left = ["full_width_deviation"] if number else []  # of the first run alone
+        pd.testing.assert_frame_equal(rows.drop(columns=left), alone.drop(columns=left))
+        for name, array in of_run.items():
+            assert array.tobytes() == tensors[name][number].tobytes(), name
+
+
+def test_a_descent_that_diverges_is_told_with_its_run_and_epoch() -> None:
+    config = {"variant": "mine", "setting": "n5", "epochs": 3, "model": {"alpha": 7}}
+    path, prediction = np.ones((3, 4, 3 * N + 1)), np.ones((3, 6, D))
+    check_descents(config, {"single_sample": {"path": path, "prediction": prediction}})
+    path[1, 2, N + 1 :] = np.inf
+    with pytest.raises(StepError, match=r"single_sample of run 1 is not finite in epoch 2 of"):
+        check_descents(config, {"single_sample": {"path": path, "prediction": prediction}})
+    prediction[2, 5, 0] = np.nan
+    of_float32 = {"restated": {}, "single_sample": {"path": path[:, :0], "prediction": prediction}}
+    with pytest.raises(StepError, match=r"single_sample of run 2 is not finite in float32; "):
+        check_descents(config, of_float32)
 
 
 def test_a_descent_that_is_not_that_at_full_width_fails(

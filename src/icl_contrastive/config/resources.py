@@ -14,6 +14,7 @@ from icl_contrastive.config import jobs
 from icl_contrastive.config.ablations import list_ablations
 from icl_contrastive.config.experiment import Experiment
 from icl_contrastive.config.schema import as_list, leaves
+from icl_contrastive.limits import DESCENDING_PROMPTS
 
 Job = Mapping[str, Any]
 """The slice of the config that a step gets."""
@@ -27,7 +28,7 @@ TIME_MARGIN = 4.0
 # Sums of products of a factor and sizes; descents count on what `limits` says.
 _PROMPTS = "20 runs all_prompts tokens d"
 _LOOK = "500 tokens features"
-_DESCENTS = "500 width features + 500 prompts tokens width + 5000 runs epochs tokens"
+_DESCENTS = "500 width features + 500 descending tokens width + 5000 runs epochs tokens"
 _DRAWS = (
     "40 prompts width drawn + 2000 runs draws prompts laws compared",
     "20 runs draws prompts width drawn compared",
@@ -125,12 +126,12 @@ def _sizes(experiment: Experiment, job: Job) -> dict[str, float]:
         multiplied = 100
     if job.get("prompts") == "fresh":
         multiplied += 2000
+    own = {"runs": 1, "epochs": 1, "draws": job.get("repeats", 1), "prompts": 1}
+    own |= {key: value for key, value in job.items() if isinstance(value, int | float)}
+    prompts = own["prompts"]
     return {
-        "runs": 1,
-        "epochs": 1,
-        "draws": job.get("repeats", 1),
-        "prompts": 1,
-        **{key: value for key, value in job.items() if isinstance(value, int | float)},
+        **own,
+        "descending": max(prompts, min(own["runs"] * prompts, DESCENDING_PROMPTS)),
         "tests": config["test_prompts"],
         "all_prompts": setting["prompts"] + config["test_prompts"],
         "tokens": n,

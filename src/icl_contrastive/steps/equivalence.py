@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def compare_runs(
 
 
 def check_descents(config: dict[str, Any], courses: Courses) -> None:
-    """Raise StepError, naming the first step that is not finite, if a descent diverged."""
+    """Raise StepError if a descent diverged, naming the epoch where its path was followed."""
     for scheme, course in courses.items():
         if "path" not in course:
             continue  # no descent
@@ -74,14 +75,13 @@ def check_descents(config: dict[str, Any], courses: Courses) -> None:
         steps[:, -1] &= np.isfinite(course["prediction"]).all((1, 2))
         if not steps.all():
             run, step = np.argwhere(~steps)[0]
-            per_epoch = (
-                1 if scheme.startswith("full_batch") else (steps.shape[1] - 1) // config["epochs"]
-            )
+            epochs = 1 if scheme.startswith("full_batch") else config["epochs"]
+            epoch = math.ceil(step * epochs / (steps.shape[1] - 1))
+            where = f"epoch {epoch} of the equivalence" if course["path"].size else "float32"
             raise StepError(
                 f"variant {config['variant']} in setting {config['setting']}: the descent {scheme} "
-                f"of run {run} is not finite in epoch {-(-step // per_epoch)} of the equivalence; "
-                f"lower the size of alpha (now {config['model'].get('alpha')}) or the learning "
-                "rate of the pretraining"
+                f"of run {run} is not finite in {where}; lower the size of alpha (now "
+                f"{config['model'].get('alpha')}) or the learning rate of the pretraining"
             )
 
 
@@ -102,21 +102,18 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     own, courses = compare_runs(arguments, config, variants, prompts, followed, torch.float64)
     own32, courses32 = compare_runs(arguments, config, variants, followed, 0, torch.float32)
     layer = load_layer(arguments.pretrained, 0, torch.float64)
-    tokens, _ = load_test_prompts(arguments.data, 0, slice(prompts), torch.float64)
-    control = full_width_deviations(layer, tokens, variant, config["epochs"], courses)
-    _, targets = load_test_prompts(arguments.data, slice(runs), slice(prompts), torch.float64)
+    every = slice(runs), slice(prompts)
+    tokens, targets = load_test_prompts(arguments.data, *every, torch.float64)
+    control = full_width_deviations(layer, tokens[0], variant, config["epochs"], courses)
     y_true, output = targets[..., -1].numpy(), own.output.numpy()
-
-    def of_first(values: np.ndarray) -> np.ndarray:
-        """A column of all prompts, NaN but for the first ones of the first runs."""
-        column = np.full((runs, prompts), np.nan)
-        column[: values.shape[0], : values.shape[1]] = values
-        return column.ravel()
-
     run, prompt = (index.ravel() for index in np.indices((runs, prompts)))
     tables = []
     for scheme, course in courses.items():
-        error32 = relative_error(courses32[scheme]["prediction"], own32.output.numpy())
+        error32, deviation = np.full((2, runs, prompts), np.nan)
+        followed32 = courses32[scheme]["prediction"]
+        error32[:, :followed] = relative_error(followed32, own32.output.numpy())
+        if scheme in control:
+            deviation[0, : len(control[scheme])] = control[scheme]
         columns = {
             "setting": config["setting"],
             "variant": config["variant"],
@@ -129,8 +126,8 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             "y_reference": course["prediction"][..., -1].ravel(),
             "lowest_weight": own.coefficients.amin(-1).numpy().ravel(),
             "relative_error": relative_error(course["prediction"], output).ravel(),
-            "relative_error_float32": of_first(error32),
-            "full_width_deviation": of_first(control.get(scheme, np.empty(0))[None]),
+            "relative_error_float32": error32.ravel(),
+            "full_width_deviation": deviation.ravel(),
         }
         tables.append(pd.DataFrame(columns))
     table = pd.concat(tables).sort_values(["run", "prompt"], kind="stable", ignore_index=True)
@@ -149,10 +146,9 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             )
         log.info("%d %s are off by %.3g at most, relative", len(rows), what, rows[error].max())
     save_table(arguments.table, table, MAY_BE_EMPTY["equivalence"])
-    kept = {"y_true": y_true, "y_layer": output[..., -1]}
+    kept = {"y_true": y_true[:, :followed], "y_layer": output[:, :followed, -1]}
     for scheme, course in courses.items():
         kept |= {f"{scheme}/{name}": a for name, a in course.items() if name != "prediction"}
-    kept = {name: array[:, :followed] for name, array in kept.items()}
     save_tensors(arguments.trajectory, kept, config, origin(arguments.code))
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import time
 from typing import Any
 
@@ -18,7 +19,7 @@ from icl_contrastive.analysis.estimates import (
 )
 from icl_contrastive.artifacts.files import save_table
 from icl_contrastive.artifacts.tables import MAY_BE_EMPTY
-from icl_contrastive.command import check_origin, run_step
+from icl_contrastive.command import StepError, check_origin, run_step
 from icl_contrastive.steps.family import load_family
 from icl_contrastive.steps.layer import draw_map, load_projections
 from icl_contrastive.streams import stream
@@ -50,7 +51,12 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         name = (setting, entry["family"], family.projection)
         for d_r in sorted({family.dimension(d, d_r) for d_r in config["d_r"]}):
             theory = family.log_relative_mse(keys.numpy(), queries.numpy(), d_r, statistics)
-            computed = np.nan if theory is None else float(np.exp(theory).mean())
+            computed = None if theory is None else float(np.exp(theory).mean())
+            if computed is not None and math.isnan(computed):
+                raise StepError(
+                    f"the closed form of {entry['family']} at d_r = {d_r} is not a number; see its "
+                    "log_relative_mse, which must be None where none is known"
+                )
             closed_forms.append((*name, d_r, computed))
             seconds = []
             for repeat in range(config["repeats"] if family.projections else 1):
@@ -70,7 +76,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     columns = ["setting", "family", "projection", "d_r"]
     error_columns = [*columns, "repeat", "matrix", "mse", "mae"]
     save_table(arguments.errors, pd.DataFrame(errors, columns=error_columns))
-    theory_table = pd.DataFrame(closed_forms, columns=[*columns, "mse"])
+    theory_table = pd.DataFrame(closed_forms, columns=[*columns, "mse"]).astype({"mse": float})
     save_table(arguments.closed_forms, theory_table, MAY_BE_EMPTY["family_closed_forms"])
     time_columns = [*columns, "seconds_to_draw", "seconds_to_estimate"]
     save_table(arguments.times, pd.DataFrame(times, columns=time_columns))
