@@ -10,7 +10,7 @@ Contrastive Learning Pattern" (Ren & Liu 2023), from config.yaml into results/.
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.27")
 
 
 include: "workflow/rules/common.smk"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -23,6 +24,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 settings.register_profile("full", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("fast", settings.get_profile("full"), max_examples=10)
 settings.load_profile("full")
+
+
+def pytest_collection_finish() -> None:
+    """Look no more for garbage among all that the tests have loaded."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

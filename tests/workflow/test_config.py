@@ -984,3 +984,11 @@ def test_what_snakemake_reads_before_the_workflow_is_told_last(
     done = project.snakemake("--dry-run", *arguments)
     assert done.returncode != 0
     assert last in done.stdout.strip().splitlines()[-1]
+
+
+def test_an_editor_that_checks_by_the_schema_finds_no_fault() -> None:
+    """It has the file alone, without what the code adds to it."""
+    texts = (ROOT / name for name in ("workflow/schemas/config.schema.yaml", "config.yaml"))
+    schema, config = (yaml.safe_load(one.read_text(encoding="utf-8")) for one in texts)
+    assert [*Draft202012Validator(schema).iter_errors(config)] == []
+    assert [*Draft202012Validator(schema).iter_errors(config | {"rums": 3})] != []

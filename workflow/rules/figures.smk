@@ -20,7 +20,7 @@ for figure in [*experiment.figures, *(one for _, figures in apart.values() for o
 
     rule:
         name:
-            figure if figure in experiment.figures else f"draw_{figure}"
+            f"draw_{figure}" if figure in apart else figure
         input:
             **figure_tables(figure),
             code=figure_code(figure),

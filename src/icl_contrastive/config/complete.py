@@ -14,7 +14,10 @@ Schema = dict[str, Any]
 
 
 def complete(schema: Mapping[str, Any]) -> Schema:
-    """The schema of ``workflow/schemas`` with all models, and the figures that it leaves out."""
+    """The schema of ``workflow/schemas`` with all models, figures and decisions.
+
+    Without them it takes any name there, so that an editor that checks by it finds no fault.
+    """
     whole = deepcopy(dict(schema))
     variant = whole["properties"]["variants"]["additionalProperties"]
     variant["properties"]["model"]["enum"] = models()
@@ -28,7 +31,8 @@ def complete(schema: Mapping[str, Any]) -> Schema:
     whole["$defs"] |= {name: _model(variant_class(name)) for name in models()}
     decisions = whole["properties"]["multiverse"]["properties"]["decisions"]
     decisions["properties"] = decision_schemas()
-    whole["properties"]["ablations"]["properties"] |= _ablations(whole["properties"]["pretraining"])
+    ablations = whole["properties"]["ablations"]
+    ablations["properties"] |= _ablations(whole["properties"]["pretraining"])
     figures = whole["properties"]["figures"]["properties"]
     for name, figure in FIGURES.items():
         if figure.keys is not None and name not in figures:
@@ -41,6 +45,8 @@ def complete(schema: Mapping[str, Any]) -> Schema:
                 "properties": {key: {"$ref": f"#/$defs/{key}"} for key in keys},
             }
     figures |= {name: figures.pop(name) for name in sorted(figures, key=_place)}
+    for completed in (decisions, ablations, whole["properties"]["figures"]):
+        completed["additionalProperties"] = False
     return whole
 
 
