@@ -76,8 +76,8 @@ ROWS = [
         "half of them to all processes, as a terminal does, half to Snakemake alone, which waits "
         "for its running jobs",
         "Snakemake ends by itself, leaving no process and no lock; `--rerun-incomplete` goes on to "
-        "the same bytes. Now and then, in the middle of Snakemake's own asynchronous code, it ends "
-        "in a traceback (`CancelledError`), and the folder may have to be unlocked.",
+        "the same bytes. In the middle of its own asynchronous code, Snakemake may end in a "
+        "traceback (`CancelledError`).",
         NOTHING,
         f"{KILLS}::test_sigint",
     ),

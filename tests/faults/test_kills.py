@@ -97,12 +97,8 @@ def test_sigint(fresh: Folder, whole: Folder) -> None:
             run.interrupt()
         run.wait()
         assert run.process.returncode == 1
-        if run.output.endswith("CancelledError\n"):
-            # It came in the middle of Snakemake's own asynchronous code, which fails then.
-            run.kill_all()
-            fresh.make("--unlock")
-        else:
-            assert "Traceback" not in run.output
+        # In the middle of Snakemake's own asynchronous code, it ends in that one's traceback.
+        assert "Traceback" not in run.output or run.output.endswith("CancelledError\n")
         assert run.processes() == []
         assert fresh.locks == []
         fresh.holds_nothing_but(whole)

@@ -91,8 +91,8 @@ def full_width_deviations(
         return kernel_deviations(layer, tokens[:FULL_WIDTH_PROMPTS], variant, epochs, courses)
     problem = full_width_problem(layer, tokens[:FULL_WIDTH_PROMPTS], variant)
     deviations = {}
-    for scheme, descent in descents(problem, variant, epochs):
-        path, cosine = descent.path[..., -1].T.numpy(), descent.cosine.T.numpy()
+    for scheme, course in compare(problem, variant, epochs).items():
+        path, cosine = course["path"], course["cosine"]
         off = np.abs(courses[scheme]["path"][0, : len(path)] - path).max(1) / np.abs(path).max(1)
         turned = np.abs(courses[scheme]["cosine"][0, : len(path)] - cosine).max(1)
         deviations[scheme] = np.maximum(off, turned)

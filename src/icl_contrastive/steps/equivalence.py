@@ -106,6 +106,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
     tokens, targets = load_test_prompts(arguments.data, *every, torch.float64)
     control = full_width_deviations(layer, tokens[0], variant, config["epochs"], courses)
     y_true, output = targets[..., -1].numpy(), own.output.numpy()
+    lowest = own.coefficients.amin(-1).numpy()
     run, prompt = (index.ravel() for index in np.indices((runs, prompts)))
     tables = []
     for scheme, course in courses.items():
@@ -124,7 +125,7 @@ def main(arguments: argparse.Namespace, config: dict[str, Any]) -> None:
             "y_true": y_true.ravel(),
             "y_layer": output[..., -1].ravel(),
             "y_reference": course["prediction"][..., -1].ravel(),
-            "lowest_weight": own.coefficients.amin(-1).numpy().ravel(),
+            "lowest_weight": lowest.ravel(),
             "relative_error": relative_error(course["prediction"], output).ravel(),
             "relative_error_float32": error32.ravel(),
             "full_width_deviation": deviation.ravel(),
